@@ -1,0 +1,91 @@
+"""Safe writing and reading of everything that lies between stages.
+
+A file is written under a temporary name beside its target and renamed, so whoever looks sees the old file, the new
+file or none, never half of one. Tables are Parquet, arrays `.npy`, the rest JSON; nothing is pickled.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a write that found no room."""
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`, and rename it to `target` when the block ends well.
+
+    The temporary path may become a file or a folder. When the block raises, it is removed and `target` stays as it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _remove(temporary)
+    try:
+        yield temporary
+        if temporary.is_dir() and target.is_dir():
+            shutil.rmtree(target)
+        temporary.replace(target)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        # A failed write names no file by itself.
+        raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write UTF-8 text."""
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, value: object) -> None:
+    """Write indented JSON with keys in the given order; NaN is refused (`ValueError`), since JSON has none."""
+    write_text(target, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(source: Path) -> Any:
+    """Read a JSON file of our own making."""
+    return json.loads(source.read_text(encoding="utf-8"))
+
+
+def write_array(target: Path, array: Array) -> None:
+    """Write one array as `.npy`."""
+    with replacing(target) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def read_array(source: Path) -> Array:
+    """Read one array, memory-mapped and read-only."""
+    array: Array = np.load(source, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def fingerprint_arrays(*arrays: Array) -> str:
+    """Hash of the arrays' shapes, types and bytes."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

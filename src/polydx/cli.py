@@ -1,0 +1,273 @@
+"""The command line: one command a stage, and what surrounds them.
+
+Every stage command takes `--config`, a configuration file or a run's resolved `settings.json`, and `key=value`
+arguments. A user's fault ends with exit status 2 and one line on standard error; a bug gets its traceback.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import click
+import typer
+
+from polydx.artifacts import DISK_FULL
+from polydx.errors import UserError
+from polydx.paths import ALL_ROWS, RunPaths
+from polydx.resolve import load_settings
+
+app = typer.Typer(
+    help="From raw medical records to a tuned multi-label submission and one small deployable model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Config = Annotated[Path, typer.Option("--config", help="A configuration file, or a run's settings.json.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]…", help="Settings to change.")]
+Fold = Annotated[int, typer.Option(min=0, help="Fold job, counted over all repeats from 0.")]
+Round = Annotated[int, typer.Option("--round", min=0, help="Round; 0 learns from labels only.")]
+
+T = TypeVar("T")
+
+
+@app.command()
+def sample(
+    folder: Annotated[Path, typer.Argument(help="Folder to make; an earlier sample in it is replaced.")],
+    train: Annotated[int, typer.Option(min=1)] = 1500,
+    test: Annotated[int, typer.Option(min=1)] = 500,
+    unlabelled: Annotated[int, typer.Option(min=0)] = 1000,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Generate the sample contest."""
+    from polydx.contest.sample import write_sample
+
+    write_sample(folder, train, test, unlabelled, seed)
+    print(f"sample: {train} training, {test} test, {unlabelled} unlabelled records in {folder}", file=sys.stderr)
+
+
+@app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="A configuration file.")],
+    overrides: Overrides = None,
+) -> None:
+    """Validate the settings and the raw data, and say what would run."""
+    from polydx.plan import describe, jobs
+
+    settings = load_settings(config, overrides or ())
+    summary: dict[str, object] = {"run": settings.run.name, "jobs": jobs(settings)}
+    if settings.contest.sample is not None and not settings.contest.folder.exists():
+        summary["contest"] = f"would be generated in {settings.contest.folder}"
+    else:
+        from polydx.stages.s1_clean import check_raw
+
+        summary["contest"] = check_raw(settings.contest, settings.clean)
+    print(describe(summary))
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def run(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[CONFIG] [KEY=VALUE]… [-- ENGINE OPTIONS]", show_default=False)
+    ] = None,
+) -> None:
+    """Run the whole workflow; what is up to date is not done again."""
+    from polydx.engine import start
+
+    start(arguments or ())
+
+
+@app.command()
+def clean(config: Config, overrides: Overrides = None) -> None:
+    """Stage 1: raw tables to typed, cleaned records."""
+    from polydx.stages import s1_clean
+
+    settings = load_settings(config, overrides or ())
+    s1_clean.run(RunPaths(settings.run.name), settings.contest, settings.clean)
+
+
+@app.command()
+def inspect(config: Config, overrides: Overrides = None) -> None:
+    """Stage 2: labels, lengths, drift and leaks of the records."""
+    from polydx.stages import s2_inspect
+
+    settings = load_settings(config, overrides or ())
+    s2_inspect.run(RunPaths(settings.run.name), settings.inspect, settings.contest.language, settings.run.seed)
+
+
+@app.command()
+def split(config: Config, overrides: Overrides = None) -> None:
+    """Stage 3: folds."""
+    from polydx.stages import s3_split
+
+    settings = load_settings(config, overrides or ())
+    s3_split.run(RunPaths(settings.run.name), settings.split, settings.run.seed)
+
+
+@app.command()
+def pretrain(config: Config, encoder: Annotated[str, typer.Option()], overrides: Overrides = None) -> None:
+    """Stage 4: pre-train one encoder on the contest's text."""
+    from polydx.stages import s4_pretrain
+
+    settings = load_settings(config, overrides or ())
+    s4_pretrain.run(
+        RunPaths(settings.run.name),
+        encoder,
+        _entry(settings.encoders, "--encoder", encoder),
+        settings.contest.language,
+        settings.compute,
+        settings.run.seed,
+    )
+
+
+@app.command()
+def finetune(
+    config: Config,
+    member: Annotated[str, typer.Option()],
+    fold: Fold,
+    round_number: Round = 0,
+    overrides: Overrides = None,
+) -> None:
+    """Stage 5: train one member on one fold in one round."""
+    from polydx.stages import s5_finetune
+
+    settings = load_settings(config, overrides or ())
+    s5_finetune.run(
+        RunPaths(settings.run.name),
+        member,
+        _entry(settings.members, "--member", member),
+        round_number,
+        fold,
+        settings.contest.language,
+        settings.pseudo if round_number > 0 else None,
+        settings.compute,
+        settings.distil.enabled and round_number == settings.pseudo.rounds,
+        settings.run.seed,
+    )
+
+
+@app.command()
+def pseudo(config: Config, fold: Fold, round_number: Round = 1, overrides: Overrides = None) -> None:
+    """Stage 6: choose the pseudo-labelled rows that one fold may train on."""
+    from polydx.stages import s6_pseudo
+
+    settings = load_settings(config, overrides or ())
+    s6_pseudo.run(RunPaths(settings.run.name), round_number, fold, tuple(settings.members), settings.pseudo)
+
+
+@app.command()
+def distil(
+    config: Config,
+    fold: Annotated[str, typer.Option(help=f"Fold job, or {ALL_ROWS!r} for the student that is shipped.")],
+    overrides: Overrides = None,
+) -> None:
+    """Stage 7: teach one student."""
+    from polydx.stages import s7_distil
+
+    if fold != ALL_ROWS and not fold.isdecimal():
+        raise UserError("--fold", f"is {fold!r}", f"give a number or {ALL_ROWS}")
+    settings = load_settings(config, overrides or ())
+    s7_distil.run(
+        RunPaths(settings.run.name),
+        None if fold == ALL_ROWS else int(fold),
+        settings.distil,
+        tuple(settings.members),
+        settings.pseudo.rounds,
+        settings.compute,
+        settings.run.seed,
+    )
+
+
+@app.command()
+def stack(config: Config, overrides: Overrides = None) -> None:
+    """Stage 8: fuse, tune thresholds, and score honestly."""
+    from polydx.stages import s8_stack
+
+    settings = load_settings(config, overrides or ())
+    s8_stack.run(
+        RunPaths(settings.run.name),
+        settings.stack,
+        tuple(settings.members),
+        settings.pseudo.rounds,
+        settings.distil.enabled,
+        settings.compute.cores,
+        settings.run.seed,
+    )
+
+
+@app.command()
+def submit(config: Config, overrides: Overrides = None) -> None:
+    """Stage 9: write and validate the submission, the score card and the student."""
+    from polydx.stages import s9_submit
+
+    settings = load_settings(config, overrides or ())
+    s9_submit.run(RunPaths(settings.run.name), settings)
+
+
+@app.command(name="score-run")
+def score_run(config: Config, overrides: Overrides = None) -> None:
+    """After all stages: add the test scores to a run's score card, if its contest has a truth file."""
+    from polydx import score as scoring
+
+    settings = load_settings(config, overrides or ())
+    scoring.score_run(RunPaths(settings.run.name), settings.contest, settings.stack, settings.run.seed)
+
+
+@app.command()
+def score(
+    submission: Path,
+    truth: Path,
+    labels: Annotated[Path | None, typer.Option(help="Official labels, one a line; else all that occur.")] = None,
+    per_label: Annotated[bool, typer.Option("--per-label", help="Add a row for each label.")] = False,
+) -> None:
+    """Score a submission against a truth file; prints JSON."""
+    from polydx import score as scoring
+    from polydx.contest.readers import read_label_list
+
+    names = read_label_list(labels) if labels is not None else None
+    print(json.dumps(scoring.score_submission(submission, truth, names, per_label), ensure_ascii=False, indent=1))
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Option(help="A student's folder.")],
+    source: Annotated[Path, typer.Option("--input", help="Records in any supported format.")],
+    target: Annotated[Path, typer.Option("--output", help="JSON lines to write.")],
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities beside labels.")] = False,
+) -> None:
+    """Label new records with a deployed student."""
+    from polydx.deploy import predict as prediction
+
+    prediction.predict(model, source, target, probabilities)
+
+
+def _entry(entries: dict[str, T], option: str, name: str) -> T:
+    if name not in entries:
+        raise UserError(option, f"{name!r} is not in the configuration", "choose one of " + ", ".join(entries))
+    return entries[name]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    try:
+        app(args=None if argv is None else list(argv), standalone_mode=False)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except click.UsageError as error:
+        print(f"error: {error.format_message()} See polydx --help.", file=sys.stderr)
+        return 2
+    except click.exceptions.Exit as error:
+        return int(error.exit_code)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        print(f"error: {error.filename or 'output'}: {error.strerror}; make room there and run again", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

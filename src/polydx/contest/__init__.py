@@ -1,0 +1,1 @@
+"""The outside world: record schema, readers, validators, submission writers, the sample contest."""

@@ -1,0 +1,228 @@
+"""Raw records: the rows of a table with their columns in their roles.
+
+This is where test labels end: a table read without labels loses its label column while it is being read, and nothing
+behind `read_table` can see it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from polydx.contest.files import read_text, shown
+from polydx.contest.tables import Row, TableLayout, read_rows
+from polydx.errors import UserError
+
+MISSING_LABELS = {"nan", "null"}
+"""What tools write for a missing label cell; no label can be named so."""
+
+
+@dataclass(frozen=True)
+class ColumnRoles:
+    """Which column plays which role; the fields of the setting `contest.columns`.
+
+    Attributes:
+        id: The record's unique id.
+        sections: Text columns in reading order.
+        age: The age in any spelling, or None.
+        sex: The sex, or None.
+        numbers: Other numeric columns.
+        categories: Other categorical columns.
+        labels: The labels.
+        label_delimiter: What separates labels in a text; None where the column holds a list.
+    """
+
+    id: str
+    sections: tuple[str, ...]
+    age: str | None
+    sex: str | None
+    numbers: tuple[str, ...]
+    categories: tuple[str, ...]
+    labels: str
+    label_delimiter: str | None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Every column but the labels."""
+        optional = [column for column in (self.age, self.sex) if column is not None]
+        return (self.id, *self.sections, *optional, *self.numbers, *self.categories)
+
+
+@dataclass(frozen=True)
+class RawRecord:
+    """One record as it came.
+
+    Attributes:
+        place: File and line, row or record number (from 1), for errors.
+        id: Its id.
+        sections: Text of each section, None where there is none, in the order of the roles.
+        age: Age as written, or None.
+        sex: Sex as written, or None.
+        numbers: NaN where missing, in the order of the roles.
+        categories: None where missing, in the order of the roles.
+        labels: Label spellings as written, without surrounding white space; empty when read without labels.
+    """
+
+    place: str
+    id: str
+    sections: tuple[str | None, ...]
+    age: str | None
+    sex: str | None
+    numbers: tuple[float, ...]
+    categories: tuple[str | None, ...]
+    labels: tuple[str, ...]
+
+
+def read_table(path: Path, layout: TableLayout, roles: ColumnRoles, with_labels: bool, setting: str) -> list[RawRecord]:
+    """Read one table of records.
+
+    Args:
+        path: The file.
+        layout: How it is stored.
+        roles: Its columns.
+        with_labels: Whether its labels are wanted; if not, a label column in it is dropped at once.
+        setting: The setting that names the file, for errors.
+
+    Raises:
+        UserError: The file or a record in it is malformed.
+    """
+    rows = read_rows(path, layout, setting, leave_out=None if with_labels else roles.labels)
+    _require_columns(path, rows, (*roles.features, roles.labels) if with_labels else roles.features)
+    return [_record(row, roles, with_labels) for row in rows]
+
+
+def read_labels(path: Path, layout: TableLayout, roles: ColumnRoles, setting: str) -> dict[str, tuple[str, ...]]:
+    """Read only the ids and labels of a table, as a truth table has them.
+
+    Raises:
+        UserError: The file is malformed, or an id stands in it twice.
+    """
+    rows = read_rows(path, layout, setting)
+    _require_columns(path, rows, (roles.id, roles.labels))
+    labels: dict[str, tuple[str, ...]] = {}
+    for row in rows:
+        id_ = _id(row, roles.id)
+        if id_ in labels:
+            raise UserError(f"{row.place}, field {roles.id}", f"the id {shown(id_)} stands here again", "keep one")
+        labels[id_] = _labels(row, roles.labels, roles.label_delimiter)
+    return labels
+
+
+def read_label_list(path: Path) -> tuple[str, ...]:
+    """Read official labels, UTF-8, one a line; blank lines are skipped.
+
+    Raises:
+        UserError: The file can't be read, is empty, or names a label twice.
+    """
+    first_line: dict[str, int] = {}
+    for number, line in enumerate(read_text(path, "utf-8", "contest.labels (or --labels)").split("\n"), start=1):
+        label = line.strip()
+        if label in first_line:
+            earlier = f"the label {shown(label)} stood in line {first_line[label]} already"
+            raise UserError(f"{path}, line {number}", earlier, "keep one of them")
+        if label:
+            first_line[label] = number
+    return tuple(first_line)
+
+
+def _require_columns(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    present = {name for row in rows for name in row.cells}
+    for column in columns:
+        if column not in present:
+            raise UserError(
+                str(path),
+                f"has no column {column!r} (it has {', '.join(sorted(present)[:20])})",
+                "correct contest.columns or the file's column names",
+            )
+
+
+def _record(row: Row, roles: ColumnRoles, with_labels: bool) -> RawRecord:
+    sections = tuple(_text(row, column) for column in roles.sections)
+    if all(text is None or not text.strip() for text in sections):
+        raise UserError(
+            f"{row.place}, fields {', '.join(roles.sections)}",
+            "the record has no text at all",
+            "restore its text, leave the record out, or write a placeholder into a field if nothing is known",
+        )
+    return RawRecord(
+        place=row.place,
+        id=_id(row, roles.id),
+        sections=sections,
+        age=_scalar(row, roles.age) if roles.age is not None else None,
+        sex=_scalar(row, roles.sex) if roles.sex is not None else None,
+        numbers=tuple(_number(row, column) for column in roles.numbers),
+        categories=tuple(_scalar(row, column) for column in roles.categories),
+        labels=_labels(row, roles.labels, roles.label_delimiter) if with_labels else (),
+    )
+
+
+def _cell(row: Row, column: str) -> object:
+    """Return a cell, None where it is missing: absent, null or NaN."""
+    cell = row.cells.get(column)
+    return None if isinstance(cell, float) and math.isnan(cell) else cell
+
+
+def _text(row: Row, column: str) -> str | None:
+    cell = _cell(row, column)
+    if cell is None or isinstance(cell, str):
+        return cell
+    raise UserError(f"{row.place}, field {column}", f"is {shown(cell)}, not a text", "write a text or null")
+
+
+def _scalar(row: Row, column: str) -> str | None:
+    """Return a text, or a number as a text: ages and categories come as either."""
+    cell = _cell(row, column)
+    if cell is None or isinstance(cell, str):
+        return cell
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        return str(cell)
+    raise UserError(f"{row.place}, field {column}", f"is {shown(cell)}", "write a text, a number or null")
+
+
+def _id(row: Row, column: str) -> str:
+    cell = _cell(row, column)
+    id_ = str(cell) if isinstance(cell, int) and not isinstance(cell, bool) else cell
+    if not isinstance(id_, str) or id_ != id_.strip() or not id_.isprintable() or not id_:
+        raise UserError(
+            f"{row.place}, field {column}",
+            f"the id is {shown(cell)}",
+            "write a text or a whole number, not empty, without white space around it",
+        )
+    return id_
+
+
+def _number(row: Row, column: str) -> float:
+    text = _scalar(row, column)
+    if text is None or not text.strip():
+        return math.nan
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.inf
+    if math.isinf(number):
+        raise UserError(f"{row.place}, field {column}", f"{shown(text)} is no finite number", "write a number or null")
+    return number
+
+
+def _labels(row: Row, column: str, delimiter: str | None) -> tuple[str, ...]:
+    place = f"{row.place}, field {column}"
+    cell = _cell(row, column)
+    if cell is None:
+        raise UserError(place, "the labels are missing (null or NaN)", "write the labels; an empty list means none")
+    if delimiter is None:
+        if not isinstance(cell, list):
+            fix = "write a list, or set contest.columns.label_delimiter for labels joined in a text"
+            raise UserError(place, f"the labels are {shown(cell)}, not a list", fix)
+        return tuple(_label(label, place) for label in cell)
+    if not isinstance(cell, str):
+        fix = "write them joined by it, or set contest.columns.label_delimiter=null for a list"
+        raise UserError(place, f"the labels are {shown(cell)}, not a text joined by {delimiter!r}", fix)
+    return tuple(_label(label, place) for label in cell.split(delimiter)) if cell.strip() else ()
+
+
+def _label(label: object, place: str) -> str:
+    text = str(label) if isinstance(label, int) and not isinstance(label, bool) else label
+    text = text.strip() if isinstance(text, str) else ""
+    if not text.isprintable() or not text or text.casefold() in MISSING_LABELS:
+        raise UserError(place, f"a label is {shown(label)}", "write every label as a text that isn't empty")
+    return text

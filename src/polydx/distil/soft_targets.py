@@ -1,0 +1,32 @@
+"""Soft targets for independent labels (Hinton 2015, with a sigmoid for each label in place of one softmax)."""
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from polydx.artifacts import Floats
+
+SUREST = 1e-6
+"""Teacher probabilities are clipped this far from 0 and 1, so that their logits stay within 13.8."""
+
+
+def teacher_logits(probabilities: Floats) -> Floats:
+    """Logits log(p / (1 - p)) of clipped probabilities, same shape, float32."""
+    clipped = np.clip(probabilities.astype(np.float64), SUREST, 1 - SUREST)
+    logits: Floats = (np.log(clipped) - np.log1p(-clipped)).astype(np.float32)
+    return logits
+
+
+def soft_target_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """T^2 BCE(sigmoid(z_s / T), sigmoid(z_t / T)), mean over rows and labels.
+
+    T^2 keeps the gradient's size the same at every temperature. The least value, reached at z_s = z_t, is T^2 times the
+    entropy of the teacher's tempered answer, not 0.
+
+    Args:
+        logits: `[batch, labels]`, float32, of the student (z_s).
+        taught: `[batch, labels]`, float32, logits of the teacher (z_t).
+        temperature: T, above 0.
+    """
+    targets = (taught / temperature).sigmoid()
+    return temperature**2 * functional.binary_cross_entropy_with_logits(logits / temperature, targets)

@@ -1,0 +1,1 @@
+"""Fusion, stacking, thresholds, neighbours."""

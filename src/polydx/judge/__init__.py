@@ -1,0 +1,1 @@
+"""Folds, metrics, honest scores, leak and drift checks."""

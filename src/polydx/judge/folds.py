@@ -1,0 +1,212 @@
+"""Which training row is validated in which fold: the table, its reader, and the ways of dealing rows into folds.
+
+A fold job is one (repeat, fold): job = repeat * folds + fold. Rows of one duplicate group always share a fold, since a
+near copy of a validation row in the training rows gives its labels away.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
+
+from polydx.artifacts import Floats
+from polydx.contest.records import ID
+from polydx.errors import UserError
+
+REPEAT = "repeat"
+"""int64, from 0."""
+FOLD = "fold"
+"""int64, from 0; `NEVER_VALIDATED` for the rows that a hold-out always trains on."""
+NEVER_VALIDATED = -1
+
+Mask = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
+Scheme = Literal["stratified", "repeated", "plain", "holdout"]
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Folds of the training rows.
+
+    Attributes:
+        table: Columns `ID`, `REPEAT`, `FOLD`: all training rows in record order for repeat 0, then for repeat 1, ….
+    """
+
+    table: pd.DataFrame
+
+    def _assignment(self) -> Integers:
+        repeats = int(self.table[REPEAT].max()) + 1
+        return self.table[FOLD].to_numpy(dtype=np.int64).reshape(repeats, -1)
+
+    def fold_of_row(self, repeat: int) -> Integers:
+        """Each row's fold in one repeat: `[training rows]`; `NEVER_VALIDATED` for a hold-out's training rows."""
+        folds: Integers = self._assignment()[repeat]
+        return folds
+
+    @property
+    def jobs(self) -> int:
+        """Fold jobs over all repeats."""
+        assignment = self._assignment()
+        return len(assignment) * (int(assignment.max()) + 1)
+
+    def validation(self, job: int) -> Mask:
+        """Rows that this job is scored on: `[training rows]`, bool.
+
+        Raises:
+            IndexError: There is no such job.
+        """
+        if not 0 <= job < self.jobs:
+            raise IndexError(f"fold job {job} of {self.jobs}")
+        assignment = self._assignment()
+        repeat, fold = divmod(job, int(assignment.max()) + 1)
+        mask: Mask = assignment[repeat] == fold
+        return mask
+
+    def training(self, job: int) -> Mask:
+        """Rows that this job may learn from, all that it does not validate: `[training rows]`, bool."""
+        return ~self.validation(job)
+
+    def scored(self) -> Mask:
+        """Rows that some job validates: `[training rows]`, bool."""
+        mask: Mask = (self._assignment() != NEVER_VALIDATED).any(axis=0)
+        return mask
+
+    def out_of_fold(self, arrays: Sequence[Floats]) -> Floats:
+        """Put the jobs' validation outputs back into record order, averaged over repeats.
+
+        Args:
+            arrays: One `[validation rows, labels]` array a job, in job order.
+
+        Returns:
+            `[training rows, labels]`, float32; NaN in rows that no job validates.
+
+        Raises:
+            ValueError: An array is missing or its rows are not the job's validation rows.
+        """
+        if len(arrays) != self.jobs:
+            raise ValueError(f"{len(arrays)} arrays for {self.jobs} fold jobs")
+        rows = len(self.scored())
+        total, count = np.zeros((rows, arrays[0].shape[1])), np.zeros((rows, 1))
+        for job, array in enumerate(arrays):
+            mask = self.validation(job)
+            if len(array) != mask.sum():
+                raise ValueError(f"fold job {job} has {mask.sum()} validation rows, its array {len(array)}")
+            total[mask] += array
+            count[mask] += 1
+        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).astype(np.float32)
+
+
+def read_folds(path: Path) -> Folds:
+    """Read what the split stage wrote."""
+    return Folds(pd.read_parquet(path))
+
+
+def make_folds(
+    ids: Sequence[str],
+    targets: npt.NDArray[np.float32],
+    groups: Integers,
+    *,
+    scheme: Scheme,
+    folds: int,
+    repeats: int,
+    holdout_share: float,
+    seed: int,
+) -> Folds:
+    """Deal training rows into folds.
+
+    Args:
+        ids: Record ids.
+        targets: `[rows, labels]`, 0 or 1.
+        groups: `[rows]`; rows with equal values stay together.
+        scheme: `stratified` balances every label over the folds, `repeated` does so `repeats` times, `plain` only
+            shuffles, `holdout` sets one stratified share aside as fold 0 of a single job.
+        folds: Folds a repeat; unused by `holdout`.
+        repeats: Repeats of `repeated`; unused by the others.
+        holdout_share: Share of `holdout`.
+        seed: Seed of everything drawn.
+
+    Raises:
+        UserError: There are fewer groups than folds, or a fold would stay empty.
+    """
+    _, members = np.unique(groups, return_inverse=True)
+    units = int(members.max()) + 1
+    wanted = 2 if scheme == "holdout" else folds
+    if units < wanted:
+        raise UserError(
+            "split.folds", f"{wanted} folds of {units} groups of duplicate records", "set fewer folds or add records"
+        )
+    strata = _strata(targets, members, units)
+    seeds = np.random.SeedSequence(seed).generate_state(repeats if scheme == "repeated" else 1)
+    dealt = []
+    for state in seeds.tolist():
+        if scheme == "plain":
+            fold = np.random.default_rng(state).permutation(units) % folds
+        elif scheme == "holdout":
+            fold = _holdout(strata, holdout_share, state)
+        else:
+            fold = _stratified(strata, folds, state)
+        if len(np.setdiff1d(np.arange(1 if scheme == "holdout" else folds), fold)):
+            raise UserError("split.folds", f"a fold of {units} groups of records stays empty", "set fewer folds")
+        dealt.append(fold[members])
+    table = {
+        ID: list(ids) * len(dealt),
+        REPEAT: np.repeat(np.arange(len(dealt)), len(ids)),
+        FOLD: np.concatenate(dealt),
+    }
+    return Folds(pd.DataFrame(table).astype({ID: "str", REPEAT: np.int64, FOLD: np.int64}))
+
+
+def _strata(targets: npt.NDArray[np.float32], members: Integers, units: int) -> Mask:
+    """Union of the labels of each group, and a last column for groups without any: they are spread evenly too."""
+    labels = np.zeros((units, targets.shape[1]), dtype=bool)
+    np.logical_or.at(labels, members, targets > 0)
+    return np.column_stack([labels, ~labels.any(axis=1)])
+
+
+def _stratified(strata: Mask, folds: int, state: int) -> Integers:
+    fold = np.empty(len(strata), dtype=np.int64)
+    splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=state)
+    for number, (_, validation) in enumerate(splitter.split(strata, strata)):
+        fold[validation] = number
+    return fold
+
+
+def _holdout(strata: Mask, share: float, state: int) -> Integers:
+    fold = np.full(len(strata), NEVER_VALIDATED, dtype=np.int64)
+    splitter = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=share, random_state=state)
+    _, validation = next(splitter.split(strata, strata))
+    fold[validation] = 0
+    return fold
+
+
+@dataclass(frozen=True)
+class LabelCoverage:
+    """How one label is spread over the fold jobs.
+
+    Attributes:
+        positives: Rows with the label.
+        groups: Groups of duplicates with the label; groups can't be parted, so these are what is dealt.
+        validation_positives: Rows with the label among the validation rows of each job.
+    """
+
+    positives: int
+    groups: int
+    validation_positives: tuple[int, ...]
+
+
+def coverage(folds: Folds, targets: npt.NDArray[np.float32], groups: Integers) -> list[LabelCoverage]:
+    """Count each label's positives in each fold job, in label order."""
+    per_job = np.stack([targets[folds.validation(job)].sum(axis=0) for job in range(folds.jobs)])
+    return [
+        LabelCoverage(
+            int(targets[:, label].sum()),
+            len(np.unique(groups[targets[:, label] > 0])),
+            tuple(int(count) for count in per_job[:, label]),
+        )
+        for label in range(targets.shape[1])
+    ]

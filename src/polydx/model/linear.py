@@ -1,0 +1,184 @@
+"""The linear member: TF-IDF of words and character n-grams, one logistic regression a label."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from joblib import Parallel, delayed
+from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_matrix, hstack
+from scipy.special import expit, logit
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from polydx.artifacts import Array, Floats, read_json, replacing, write_json
+from polydx.errors import UserError
+from polydx.text.words import words
+
+Doubles = npt.NDArray[np.float64]
+Language = Literal["zh", "en", "tokens"]
+
+SETTINGS_FILE = "linear.json"
+WEIGHTS_FILE = "linear.safetensors"
+MAX_ITERATIONS = 300
+
+
+@dataclass(frozen=True)
+class Features:
+    """What is counted in a text.
+
+    Attributes:
+        language: How words are found (`polydx.text.words`).
+        word_ngrams: Longest word n-gram.
+        character_ngrams: Shortest and longest character n-gram, or None for words only.
+        stop_words: Words to leave out, before n-grams are made.
+    """
+
+    language: Language
+    word_ngrams: int
+    character_ngrams: tuple[int, int] | None
+    stop_words: Literal["english"] | None
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """A fitted linear member.
+
+    Attributes:
+        features: What is counted.
+        vectorizers: Of words and, if asked for, of characters; their L2-normalised blocks stand side by side.
+        coefficients: `[labels, n-grams]`, float32.
+        intercepts: `[labels]`, float64.
+    """
+
+    features: Features
+    vectorizers: tuple[TfidfVectorizer, ...]
+    coefficients: Floats
+    intercepts: Doubles
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        """Probability of each label: `[texts, labels]`, float32."""
+        blocks = [vectorizer.transform(texts) for vectorizer in self.vectorizers]
+        logits = _side_by_side(blocks) @ self.coefficients.T + self.intercepts
+        probabilities: Floats = expit(logits).astype(np.float32)
+        return probabilities
+
+    def save(self, folder: Path) -> None:
+        """Write the settings and vocabularies as JSON and the numbers as safetensors."""
+        arrays: dict[str, Array] = {"coefficients": self.coefficients, "intercepts": self.intercepts}
+        for index, vectorizer in enumerate(self.vectorizers):
+            arrays[f"idf{index}"] = vectorizer.idf_
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            save_file(arrays, temporary / WEIGHTS_FILE)
+            write_json(
+                temporary / SETTINGS_FILE,
+                {
+                    "language": self.features.language,
+                    "word_ngrams": self.features.word_ngrams,
+                    "character_ngrams": self.features.character_ngrams,
+                    "stop_words": self.features.stop_words,
+                    "vocabularies": [vectorizer.get_feature_names_out().tolist() for vectorizer in self.vectorizers],
+                },
+            )
+
+
+def load_linear(folder: Path) -> LinearModel:
+    """Read a model that `LinearModel.save` wrote."""
+    settings, arrays = read_json(folder / SETTINGS_FILE), load_file(folder / WEIGHTS_FILE)
+    vocabularies = settings.pop("vocabularies")
+    ngrams = settings.pop("character_ngrams")
+    features = Features(**settings, character_ngrams=tuple(ngrams) if ngrams else None)
+    vectorizers = tuple(
+        new_vectorizer(vocabulary=terms) for new_vectorizer, terms in zip(_recipes(features), vocabularies, strict=True)
+    )
+    for index, vectorizer in enumerate(vectorizers):
+        vectorizer.idf_ = arrays[f"idf{index}"]
+    return LinearModel(features, vectorizers, arrays["coefficients"], arrays["intercepts"])
+
+
+def fit_linear(
+    texts: Sequence[str],
+    targets: Floats,
+    weights: Floats,
+    features: Features,
+    *,
+    min_documents: int,
+    max_features: int,
+    inverse_regularisation: float,
+    threads: int,
+) -> LinearModel:
+    """Fit one logistic regression a label by liblinear's primal solver, which draws nothing at random.
+
+    Args:
+        texts: The training texts.
+        targets: `[texts, labels]`, 0 or 1.
+        weights: `[texts]`, at least 0: what each text's loss counts. Its n-grams count fully in vocabulary and idf.
+        features: What is counted.
+        min_documents: Texts that an n-gram must occur in.
+        max_features: Most n-grams kept of each kind, the most frequent first.
+        inverse_regularisation: C of the logistic regression.
+        threads: Labels fitted at a time, each in a process of its own: liblinear shares state between threads, and now
+            and then gives other coefficients there (scikit-learn issue 31883).
+
+    Raises:
+        UserError: When no n-gram occurs in `min_documents` texts.
+        ValueError: When a target is neither 0 nor 1.
+    """
+    if not np.isin(targets, (0.0, 1.0)).all():
+        raise ValueError("a linear model's targets are 0 or 1")
+    limits = {"min_df": min_documents, "max_features": max_features}
+    vectorizers = tuple(new_vectorizer(**limits) for new_vectorizer in _recipes(features))
+    try:
+        counted = _side_by_side([vectorizer.fit_transform(texts) for vectorizer in vectorizers])
+    except ValueError as error:
+        raise UserError(
+            "linear member", f"no n-gram occurs in {min_documents} of {len(texts)} texts", "lower min_documents"
+        ) from error
+    fitted = Parallel(n_jobs=threads, prefer="processes")(
+        delayed(_fit_label)(counted, column, weights, inverse_regularisation) for column in targets.T
+    )
+    coefficients = np.stack([coefficient for coefficient, _ in fitted]).astype(np.float32)
+    return LinearModel(features, vectorizers, coefficients, np.array([intercept for _, intercept in fitted]))
+
+
+def _recipes(features: Features) -> list[Callable[..., TfidfVectorizer]]:
+    """How to make each vectorizer, short of its vocabulary or its limits."""
+    recipes: list[Callable[..., TfidfVectorizer]] = [
+        partial(
+            TfidfVectorizer,
+            sublinear_tf=True,
+            tokenizer=partial(words, language=features.language),
+            token_pattern=None,
+            ngram_range=(1, features.word_ngrams),
+            stop_words=features.stop_words,
+        )
+    ]
+    if features.character_ngrams is not None:
+        recipes.append(
+            partial(TfidfVectorizer, sublinear_tf=True, analyzer="char", ngram_range=features.character_ngrams)
+        )
+    return recipes
+
+
+def _side_by_side(blocks: list[csr_matrix]) -> csr_matrix:
+    return blocks[0] if len(blocks) == 1 else hstack(blocks, format="csr")
+
+
+def _fit_label(counted: csr_matrix, target: Floats, weights: Floats, strength: float) -> tuple[Doubles, float]:
+    """Coefficients and intercept of one label.
+
+    A label that every weighted text has, or none, gets no coefficients and the logit of its rate with half a text added
+    to either side (Jeffreys' prior), which is finite.
+    """
+    present = target[weights > 0] > 0
+    if present.all() or not present.any():
+        rate = (present.sum() + 0.5) / (len(present) + 1.0)
+        return np.zeros(counted.shape[1]), float(logit(rate))
+    regression = LogisticRegression(C=strength, solver="liblinear", max_iter=MAX_ITERATIONS)
+    regression.fit(counted, target, sample_weight=weights)
+    return regression.coef_[0], float(regression.intercept_[0])

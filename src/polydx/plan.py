@@ -1,0 +1,50 @@
+"""What a run of given settings consists of: its jobs, and the packages it needs beside the requirements."""
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+
+from polydx.config import Settings, Split
+
+
+def fold_jobs(split: Split) -> int:
+    """Number of fold models a member has in each round."""
+    return 1 if split.scheme == "holdout" else split.folds * split.repeats
+
+
+def jobs(settings: Settings) -> dict[str, int]:
+    """Jobs of each stage, in the pipeline's order."""
+    folds = fold_jobs(settings.split)
+    rounds = settings.pseudo.rounds
+    return {
+        "clean": 1,
+        "inspect": 1,
+        "split": 1,
+        "pretrain": len(settings.encoders),
+        "finetune": len(settings.members) * (rounds + 1) * folds,
+        "pseudo": rounds * folds,
+        "distil": folds + 1 if settings.distil.enabled else 0,
+        "stack": 1,
+        "submit": 1,
+    }
+
+
+def missing_packages(settings: Settings) -> list[str]:
+    """Distributions that carry an encoder's weights and aren't installed, in the order of the encoders."""
+    missing: list[str] = []
+    for encoder in settings.encoders.values():
+        if encoder.package is not None and not _installed(encoder.package):
+            missing.append(encoder.package)
+    return missing
+
+
+def describe(summary: dict[str, object]) -> str:
+    """Indented JSON, as every command prints its findings."""
+    return json.dumps(summary, ensure_ascii=False, indent=1)
+
+
+def _installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True

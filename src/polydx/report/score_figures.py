@@ -1,0 +1,98 @@
+"""Pictures of a run's scores. Each function writes one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from polydx.report.canvas import BLUE, GREY, ORANGE, RED, picture, plain
+from polydx.report.card import ScoreLine
+from polydx.report.fonts import axis_names
+
+Doubles = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+MOST_LABELS = 80
+NUMBERED = "label number (its place in the label list)"
+KIND_COLOURS = {"member": BLUE, "student": ORANGE, "fusion": GREY, "final": RED}
+
+
+def scores(target: Path, lines: Sequence[ScoreLine]) -> None:
+    """Draw every out-of-fold macro-F1 with its interval.
+
+    Args:
+        target: File to write.
+        lines: One a score, drawn from the top.
+    """
+    with picture(target, 7.5, 1.3 + 0.28 * len(lines)) as figure:
+        axes = plain(figure.subplots())
+        for row, line in enumerate(lines):
+            low, high = line.oof_interval
+            colour = KIND_COLOURS[line.kind]
+            axes.plot([low, high], [row, row], color=colour, linewidth=2)
+            axes.plot(line.oof, row, "o", color=colour)
+            axes.annotate(f"{line.oof:.4f}", (high, row), (6, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.set_yticks(np.arange(len(lines)), [line.entry for line in lines])
+        axes.set_ylim(len(lines) - 0.4, -0.6)
+        axes.margins(x=0.12)
+        axes.set_xlabel("macro-F1 out of fold, with 95% bootstrap interval")
+        axes.set_title("Honest scores")
+
+
+def label_f1(target: Path, f1: Doubles, positives: Counts, names: Sequence[str]) -> None:
+    """Draw the final choice's F1 of each label out of fold, the best on top.
+
+    Args:
+        target: File to write.
+        f1: `[labels]`, in [0, 1].
+        positives: `[labels]`, scored rows that carry the label.
+        names: The labels' names.
+    """
+    order = np.argsort(-f1, kind="stable")
+    order = (
+        order if len(order) <= MOST_LABELS else np.concatenate([order[: MOST_LABELS // 2], order[-MOST_LABELS // 2 :]])
+    )
+    shown = axis_names([names[label] for label in order.tolist()], (order + 1).tolist())
+    with picture(target, 7.0, 1.3 + 0.19 * len(order), shown.family) as figure:
+        axes = plain(figure.subplots())
+        rows = np.arange(len(order))
+        axes.hlines(rows, 0, f1[order], color=BLUE, linewidth=1.5)
+        axes.plot(f1[order], rows, "o", color=BLUE, markersize=4)
+        for row, label in enumerate(order.tolist()):
+            axes.annotate(
+                f"{positives[label]}",
+                (f1[label], row),
+                (6, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=7,
+                color=GREY,
+            )
+        axes.axvline(f1.mean(), color=RED, linestyle="--", linewidth=1, label=f"macro-F1 {f1.mean():.4f}")
+        axes.set_yticks(rows, shown.shown, fontsize=8)
+        axes.set_ylim(len(order) - 0.4, -0.6)
+        axes.set_xlim(0, 1.05)
+        axes.set_ylabel(NUMBERED if shown.numbered else "")
+        axes.set_xlabel("F1 out of fold (grey: records that carry the label)")
+        axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+        axes.set_title("Final choice, label by label")
+
+
+def thresholds(target: Path, cuts: Doubles, positives: Counts) -> None:
+    """Draw each label's threshold against how frequent it is.
+
+    Args:
+        target: File to write.
+        cuts: `[labels]`, in [0, 1].
+        positives: `[labels]`, scored rows that carry the label.
+    """
+    with picture(target, 7.0, 3.8) as figure:
+        axes = plain(figure.subplots(), grid="both")
+        axes.scatter(np.maximum(positives, 1), cuts, s=18, color=BLUE, alpha=0.8, linewidths=0)
+        axes.axhline(0.5, color=GREY, linestyle="--", linewidth=1)
+        axes.set_xscale("log")
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel("scored records that carry the label")
+        axes.set_ylabel("threshold")
+        axes.set_title("Thresholds of the final choice")

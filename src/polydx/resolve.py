@@ -1,0 +1,235 @@
+"""From a configuration file and `key=value` arguments to checked settings.
+
+Every fault is a `UserError` that names the file and line, or the argument, it came from.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from polydx.artifacts import write_text
+from polydx.config import Section, Settings, TransformerMember
+from polydx.errors import UserError
+
+BASE = "base.yaml"
+ENTRY_DEFAULTS = {"transformer": "transformer_defaults", "linear": "linear_defaults"}
+ENCODER_DEFAULTS = "encoder_defaults"
+
+Key = tuple[str, ...]
+Tree = dict[str, Any]
+
+
+def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
+    """Read a configuration, lay it over `base.yaml`, apply `key=value` arguments, and check everything.
+
+    Args:
+        path: A YAML file of differences from the `base.yaml` beside it, or the resolved `settings.json` of a run.
+        overrides: Arguments such as `split.folds=3`; the value is YAML.
+
+    Raises:
+        UserError: For the first fault found.
+    """
+    places: dict[Key, str] = {}
+    if path.suffix == ".json":
+        tree = _read(path, places)
+    else:
+        tree = _merge(_read(path.with_name(BASE), places), _read(path, places))
+    for override in overrides:
+        _apply(tree, override, places)
+    places = _lay_over_defaults(tree, places)
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        raise _first_fault(error, places, path) from None
+    for key, problem, fix in _contradictions(settings):
+        raise UserError(f"{_place(key, places, path)}: {'.'.join(key)}", problem, fix)
+    return settings
+
+
+def write_settings(settings: Settings, target: Path) -> None:
+    """Write resolved settings, unless the file already says the same: its age then tells when they changed."""
+    text = json.dumps(settings.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
+    if not target.exists() or target.read_text(encoding="utf-8") != text:
+        write_text(target, text)
+
+
+def _read(path: Path, places: dict[Key, str]) -> Tree:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(str(path), "no such configuration file", "check the path; examples lie in configs/") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(str(path), f"cannot be read ({type(error).__name__})", "give a UTF-8 text file") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise UserError(f"{path}{line}", "is not valid YAML", "check indentation, colons and quotes there") from None
+    if not isinstance(value, dict) or node is None:
+        raise UserError(str(path), "holds no settings", "write key: value lines, as in configs/base.yaml")
+    _note_places(node, (), path, places)
+    return value
+
+
+def _note_places(node: yaml.Node, key: Key, path: Path, places: dict[Key, str]) -> None:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for name, child in node.value:
+        place = f"{path}:{name.start_mark.line + 1}"
+        if name.value in seen:
+            raise UserError(place, f"the key {name.value!r} stands twice", "keep one of the two")
+        seen.add(name.value)
+        places[(*key, name.value)] = place
+        _note_places(child, (*key, name.value), path, places)
+
+
+def _merge(below: Tree, above: Mapping[str, Any]) -> Tree:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _apply(tree: Tree, override: str, places: dict[Key, str]) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name:
+        raise UserError(f"argument {override!r}", "is not key=value", "write for example split.folds=3")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"argument {override!r}", "its value is not valid YAML", "quote it") from None
+    *parents, last = name.split(".")
+    here = tree
+    for depth, parent in enumerate(parents):
+        if not isinstance(here.get(parent), dict):
+            known = ".".join(parents[: depth + 1])
+            raise UserError(f"argument {override!r}", f"there is no section {known!r}", _suggest(parent, here))
+        here = here[parent]
+    if value is None and tree.get(parents[0] if parents else "") is here and parents[0] in ("members", "encoders"):
+        here.pop(last, None)
+    else:
+        here[last] = (
+            _merge(here[last], value) if isinstance(here.get(last), dict) and isinstance(value, dict) else value
+        )
+    places[(*parents, last)] = f"argument {override!r}"
+
+
+def _lay_over_defaults(tree: Tree, places: dict[Key, str]) -> dict[Key, str]:
+    """Complete every encoder and member from the defaults of its kind; defaults' places count for them."""
+    defaults = {name: tree.pop(name, {}) for name in (ENCODER_DEFAULTS, *ENTRY_DEFAULTS.values())}
+    completed = dict(places)
+    for group in ("encoders", "members"):
+        entries = tree.get(group)
+        if not isinstance(entries, dict):
+            continue
+        for name, entry in entries.items():
+            if not isinstance(entry, dict):
+                continue
+            source = ENCODER_DEFAULTS if group == "encoders" else ENTRY_DEFAULTS.get(entry.get("kind", ""), "")
+            entries[name] = _merge(defaults.get(source, {}), entry)
+            for key, place in places.items():
+                if key[0] == source:
+                    completed.setdefault((group, name, *key[1:]), place)
+    return completed
+
+
+def _place(key: Key, places: Mapping[Key, str], path: Path) -> str:
+    while key:
+        if key in places:
+            return places[key]
+        key = key[:-1]
+    return str(path)
+
+
+def _suggest(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else "choose one of " + ", ".join(sorted(known))
+
+
+def _first_fault(error: ValidationError, places: Mapping[Key, str], path: Path) -> UserError:
+    fault = error.errors(include_url=False)[0]
+    # A member's kind stands in pydantic's path as if it were a key.
+    parts = [str(part) for part in fault["loc"]]
+    if parts[0] == "members" and len(parts) > 2:
+        del parts[2]
+    key = tuple(parts)
+    name = ".".join(key)
+    place = _place(key, places, path)
+    value = json.dumps(fault["input"], ensure_ascii=False, default=str)
+    shown = value if len(value) <= 60 else value[:57] + "..."
+    if fault["type"] == "extra_forbidden":
+        known = {field: None for section in Section.__subclasses__() for field in section.model_fields}
+        close = difflib.get_close_matches(key[-1], known, n=1)
+        fix = f"did you mean {close[0]!r}?" if close else "remove it; configs/base.yaml shows every setting"
+        return UserError(f"{place}: {name}", f"unknown setting (value {shown})", fix)
+    if fault["type"] == "missing":
+        return UserError(f"{place}: {name}", "is missing", "add it; configs/base.yaml shows every setting")
+    if fault["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        return UserError(f"{place}: {name}.kind", f"is not a kind of member in {shown}", "use transformer or linear")
+    message = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    return UserError(f"{place}: {name}", f"is {shown}", message)
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[Key, str, str]]:
+    """Values that are fine one by one but not together: (key, problem, fix)."""
+    known = ", ".join(settings.encoders) or "none"
+    for name, encoder in settings.encoders.items():
+        key = ("encoders", name)
+        if encoder.source == "pretrained" and (encoder.path is None) == (encoder.package is None):
+            yield (*key, "source"), "is pretrained", "set exactly one of path and package"
+        if encoder.source == "own" and encoder.hidden_size % encoder.heads:
+            yield (*key, "heads"), f"is {encoder.heads}", f"choose a divisor of hidden_size {encoder.hidden_size}"
+        if encoder.source == "own" and encoder.pretrain.max_tokens > encoder.max_positions:
+            yield (
+                (*key, "pretrain", "max_tokens"),
+                f"is {encoder.pretrain.max_tokens}",
+                f"stay within max_positions {encoder.max_positions}",
+            )
+    for name, member in settings.members.items():
+        if isinstance(member, TransformerMember):
+            key = ("members", name)
+            if member.encoder not in settings.encoders:
+                yield (*key, "encoder"), f"{member.encoder!r} is not in encoders", f"choose one of: {known}"
+                return
+            encoder = settings.encoders[member.encoder]
+            if encoder.source == "own" and member.max_tokens > encoder.max_positions:
+                yield (
+                    (*key, "max_tokens"),
+                    f"is {member.max_tokens}",
+                    f"stay within max_positions {encoder.max_positions} of encoder {member.encoder}",
+                )
+        elif member.character_ngrams is not None and member.character_ngrams[0] > member.character_ngrams[1]:
+            yield ("members", name, "character_ngrams"), "shortest is above longest", "write [shortest, longest]"
+    yield from _section_contradictions(settings, known)
+
+
+def _section_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key, str, str]]:
+    columns = settings.contest.columns
+    named = [columns.id, *columns.sections, *columns.numbers, *columns.categories, columns.labels]
+    named += [column for column in (columns.age, columns.sex) if column is not None]
+    for column in named:
+        if named.count(column) > 1:
+            yield ("contest", "columns"), f"column {column!r} has two roles", "give each column one role"
+            return
+    if settings.split.repeats > 1 and settings.split.scheme != "repeated":
+        yield ("split", "repeats"), f"is {settings.split.repeats}", "use split.scheme=repeated, or 1 repeat"
+    pseudo = settings.pseudo
+    if pseudo.rounds and not pseudo.test_rows and settings.contest.unlabelled is None:
+        yield ("pseudo", "rounds"), f"is {pseudo.rounds}, but no rows to label", "allow test_rows or give unlabelled"
+    if pseudo.ramp_start > pseudo.ramp_end:
+        yield ("pseudo", "ramp_start"), f"is {pseudo.ramp_start}", f"stay at or below ramp_end {pseudo.ramp_end}"
+    if pseudo.negative_below > pseudo.positive_above:
+        yield ("pseudo", "negative_below"), f"is {pseudo.negative_below}", "stay at or below positive_above"
+    if settings.distil.enabled and settings.distil.encoder not in settings.encoders:
+        yield ("distil", "encoder"), f"{settings.distil.encoder!r} is not in encoders", f"choose one of: {known}"
+    if settings.stack.min_labels > settings.stack.max_labels:
+        yield ("stack", "min_labels"), f"is {settings.stack.min_labels}", "stay at or below max_labels"

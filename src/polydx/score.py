@@ -1,0 +1,127 @@
+"""Scores against known answers: of any submission, and of a finished run.
+
+This is the only module that reads a truth file, and no stage imports it.
+"""
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polydx.artifacts import read_array, read_json, write_json
+from polydx.config import Contest, Stack
+from polydx.contest.files import shown
+from polydx.contest.label_names import LabelNames, check_aliases, read_aliases
+from polydx.contest.label_sets import read_label_sets
+from polydx.contest.readers import ColumnRoles
+from polydx.contest.records import ID, TEST, read_records
+from polydx.contest.tables import TableLayout
+from polydx.contest.truth import read_truth
+from polydx.errors import UserError
+from polydx.judge.entries import TEST_INTERVAL, TEST_MACRO_F1, label_rows
+from polydx.judge.intervals import macro_f1_interval
+from polydx.judge.metrics import Mask, macro_f1, macro_f1_present, micro_f1
+from polydx.paths import RunPaths
+
+LABEL_DELIMITER = "|"
+"""Of a CSV on the command line, where no configuration tells another."""
+
+LabelSets = Mapping[str, tuple[str, ...]]
+
+
+def score_submission(
+    submission: Path, truth: Path, label_names: Sequence[str] | None, per_label: bool
+) -> dict[str, object]:
+    """Score a submission file against a truth file, both `{id: [labels]}` JSON or a CSV of `id` and `labels`.
+
+    Args:
+        submission: What was predicted.
+        truth: What is true; labels of it outside `label_names` are left out, since no submission could name them.
+        label_names: The official labels; None takes every label that either file names.
+        per_label: Whether to add a row for each label.
+
+    Returns:
+        `macro_f1` over all labels, `macro_f1_present` over those that the truth holds, `micro_f1`, the numbers of
+        `records` and `labels`, and with `per_label` the rows `per_label`.
+
+    Raises:
+        UserError: A file is malformed, the ids differ, or the submission names an unofficial label.
+    """
+    predicted, true = (read_label_sets(path, LABEL_DELIMITER) for path in (submission, truth))
+    _require_same_ids(true, predicted, str(submission))
+    names = label_names or sorted({label for sets in (true, predicted) for labels in sets.values() for label in labels})
+    official = frozenset(names)
+    for id_, labels in predicted.items():
+        for label in labels:
+            if label not in official:
+                problem = f"the label {shown(label)} is not an official one"
+                raise UserError(f"{submission}, id {shown(id_)}", problem, "correct the submission or --labels")
+    decided, targets = (_matrix(sets, list(true), names) for sets in (predicted, true))
+    scores: dict[str, object] = {
+        "macro_f1": macro_f1(decided, targets),
+        "macro_f1_present": macro_f1_present(decided, targets),
+        "micro_f1": micro_f1(decided, targets),
+        "records": len(true),
+        "labels": len(names),
+    }
+    return scores | ({"per_label": label_rows(decided, targets, names)} if per_label else {})
+
+
+def score_run(paths: RunPaths, contest: Contest, stack: Stack, seed: int) -> None:
+    """Finish a run's score card: add every entry's test score if the contest has a truth file.
+
+    Raises:
+        UserError: The truth file is malformed, or its ids are not those of the test records.
+    """
+    card = read_json(paths.card)
+    if contest.truth is not None:
+        targets = _test_targets(paths, contest, contest.folder / contest.truth)
+        for name, entry in _entries(card).items():
+            decided = read_array(paths.decisions(name) / "test.npy")
+            entry[TEST_MACRO_F1] = macro_f1(decided, targets)
+            entry[TEST_INTERVAL] = macro_f1_interval(decided, targets, samples=stack.bootstrap_samples, seed=seed)
+    write_json(paths.scores, card)
+    test = card["final"][TEST_MACRO_F1]
+    shown_test = "no truth file" if test is None else f"test macro-F1 {test:.4f}"
+    print(f"score: out-of-fold macro-F1 {card['final']['oof_macro_f1']:.4f}, {shown_test}", file=sys.stderr)
+
+
+def _test_targets(paths: RunPaths, contest: Contest, truth: Path) -> Mask:
+    """`[test rows, labels]`; aliases are replaced and unofficial labels left out, as the clean stage does."""
+    layout = TableLayout(contest.format, contest.separator, contest.encoding)
+    sets = read_truth(truth, layout, ColumnRoles(**contest.columns.model_dump()))
+    records = read_records(paths.records, paths.labels)
+    aliases = {}
+    if contest.aliases is not None:
+        path = contest.folder / contest.aliases
+        aliases = check_aliases(read_aliases(path), records.label_names, path)
+    names = LabelNames(records.label_names, aliases)
+    ids = records.part(TEST)[ID].tolist()
+    _require_same_ids(ids, sets, str(truth))
+    return _matrix({id_: names.resolve(labels).labels for id_, labels in sets.items()}, ids, records.label_names)
+
+
+def _entries(card: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every scored entry of a card by its name."""
+    student = {"student": card["student"]} if card["student"] else {}
+    return {"final": card["final"], **card["members"], **student, **card["fusion"]}
+
+
+def _require_same_ids(expected: Collection[str], found: Collection[str], place: str) -> None:
+    wanted, had = frozenset(expected), frozenset(found)
+    missing = [id_ for id_ in expected if id_ not in had]
+    unknown = [id_ for id_ in found if id_ not in wanted]
+    if missing:
+        raise UserError(place, f"lacks {len(missing)} ids, such as {shown(missing[0])}", "give every record an answer")
+    if unknown:
+        raise UserError(place, f"has {len(unknown)} unknown ids, such as {shown(unknown[0])}", "leave them out")
+
+
+def _matrix(sets: LabelSets, ids: Sequence[str], label_names: Sequence[str]) -> Mask:
+    column = {name: index for index, name in enumerate(label_names)}
+    matrix = np.zeros((len(ids), len(label_names)), dtype=bool)
+    for row, id_ in enumerate(ids):
+        matrix[row, [column[label] for label in sets[id_] if label in column]] = True
+    return matrix

@@ -1,0 +1,150 @@
+"""Stage 8: fuse the members, tune thresholds, choose, and score everything by nested cross-validation."""
+
+import os
+import shutil
+import sys
+
+import numpy as np
+import pandas as pd
+
+from polydx.artifacts import Array, read_array, write_array, write_json
+from polydx.config import Stack
+from polydx.contest.records import DUPLICATE_GROUP, RECORD_NUMBER, TEST, TRAIN, Records, read_records
+from polydx.ensemble.candidates import Candidate, Inputs, RecordContext, plain_mean, single, stacked, weighted
+from polydx.ensemble.ledger import FINAL, STUDENT, make_ledger
+from polydx.ensemble.record_features import no_features, record_features
+from polydx.ensemble.selection import Choice, Verdict, choose, judge_candidate
+from polydx.ensemble.stacking import StackerRecipe
+from polydx.ensemble.thresholds import DecisionRule
+from polydx.errors import UserError
+from polydx.judge.folds import Folds, read_folds
+from polydx.judge.metrics import Mask, macro_f1
+from polydx.judge.nested import NestedFolds, outer_folds
+from polydx.paths import FoldFiles, RunPaths
+from polydx.progress import Reporter
+
+
+def run(
+    paths: RunPaths, stack: Stack, members: tuple[str, ...], rounds: int, student: bool, cores: int, seed: int
+) -> None:
+    """Write the ledger, every entry's decisions, and the final choice's probabilities and thresholds.
+
+    Arrays of training rows have all of them, in record order; where the folds are a hold-out, a row that is never
+    validated is NaN in `fused_oof.npy` and has no label in `oof.npy`.
+
+    Args:
+        paths: The run's files.
+        stack: Candidates, stacker, thresholds and intervals.
+        members: Members' names.
+        rounds: Pseudo-label rounds after round 0.
+        student: Whether there is a student.
+        cores: Cores to use; 0 for all.
+        seed: The run's seed.
+
+    Raises:
+        UserError: Record numbers are asked for and there are none, or there are too few records for folds.
+    """
+    records, folds = read_records(paths.records, paths.labels), read_folds(paths.folds)
+    scored = folds.scored()
+    files = _input_files(paths, members, rounds, student, folds.jobs)
+    inputs = _read_inputs(files, records, folds, seed)
+    context = _context(records, scored, stack)
+
+    singles = {name: single(inputs, index) for index, name in enumerate(files)}
+    fusions = _fusions(inputs, context, stack, cores or os.cpu_count() or 1, seed)
+    candidates = singles | fusions
+    rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels)
+    nested = NestedFolds(inputs.targets, inputs.fold_of_row, rule)
+    verdicts: dict[str, Verdict] = {}
+    with Reporter("s8 stack", len(candidates) + 1, "candidates") as reporter:
+        for name, candidate in candidates.items():
+            verdicts[name] = judge_candidate(candidate, nested, rule)
+            reporter.step(note=name)
+        choice = choose(candidates, verdicts, nested)
+        reporter.step(note="choice")
+    ledger = make_ledger(
+        verdicts, choice, inputs.targets, records.label_names, samples=stack.bootstrap_samples, seed=seed
+    )
+    importance = {name: shares for name, fusion in fusions.items() if (shares := fusion.importance())}
+
+    # The engine knows the ledger alone, so it comes last, and nothing of an earlier run may stand beside it.
+    shutil.rmtree(paths.stack, ignore_errors=True)
+    _write_decisions(paths, verdicts, choice, scored)
+    rules = {"thresholds.json": choice.name} | ({"student_thresholds.json": STUDENT} if student else {})
+    for file, name in rules.items():
+        cuts = dict(zip(records.label_names, verdicts[name].thresholds.tolist(), strict=True))
+        limits = {"min_labels": rule.min_labels, "max_labels": rule.max_labels}
+        write_json(paths.stack / file, {"entry": name, "thresholds": cuts} | limits)
+    write_json(paths.ledger, ledger | {"importance": importance})
+    score = macro_f1(choice.decided, inputs.targets)
+    print(f"s8 stack: {choice.name} of {len(candidates)} candidates, out-of-fold macro-F1 {score:.4f}", file=sys.stderr)
+
+
+def _input_files(
+    paths: RunPaths, members: tuple[str, ...], rounds: int, student: bool, jobs: int
+) -> dict[str, list[FoldFiles]]:
+    """Each input's fold models, by ledger name."""
+    files = {
+        f"{member}.round{number}": [paths.fold_model(member, number, job) for job in range(jobs)]
+        for member in members
+        for number in range(rounds + 1)
+    }
+    return files | ({STUDENT: [paths.student(job) for job in range(jobs)]} if student else {})
+
+
+def _read_inputs(files: dict[str, list[FoldFiles]], records: Records, folds: Folds, seed: int) -> Inputs:
+    scored, targets = folds.scored(), records.targets()
+    oof = [folds.out_of_fold([read_array(job.validation) for job in jobs])[scored] for jobs in files.values()]
+    test = [np.stack([read_array(job.test) for job in jobs]) for jobs in files.values()]
+    groups = records.part(TRAIN)[DUPLICATE_GROUP].to_numpy(dtype=np.int64)
+    fold_of_row = outer_folds(folds, targets, groups, seed)
+    return Inputs(tuple(files), np.stack(oof), np.stack(test), targets[scored] > 0, fold_of_row)
+
+
+def _context(records: Records, scored: Mask, stack: Stack) -> RecordContext:
+    """What the stacker may know of the scored rows and the test rows."""
+    train, test = records.part(TRAIN)[scored], records.part(TEST)
+    numbers, test_numbers = (part[RECORD_NUMBER].to_numpy(dtype=np.float64) for part in (train, test))
+    if stack.record_number and np.isnan(numbers).all():
+        raise UserError("stack.record_number", "no training record's id ends in a number", "set it to false")
+    both = pd.concat([train, test])
+    features = record_features(both) if stack.record_features else no_features(len(both))
+    is_train = np.arange(len(both)) < len(train)
+    widths = stack.neighbour_widths if stack.record_number else ()
+    return RecordContext(features.take(is_train), features.take(~is_train), numbers, test_numbers, widths)
+
+
+def _fusions(inputs: Inputs, context: RecordContext, stack: Stack, cores: int, seed: int) -> dict[str, Candidate]:
+    recipe = StackerRecipe(
+        trees=stack.trees,
+        learning_rate=stack.tree_learning_rate,
+        leaves=stack.leaves,
+        min_leaf_rows=stack.min_leaf_rows,
+        frequent_positives=stack.frequent_positives,
+        threads=cores,
+        seed=seed,
+    )
+    fusions: dict[str, Candidate] = {
+        "mean": plain_mean(inputs),
+        "weighted": weighted(inputs, stack.threshold_prior),
+        "lightgbm": stacked(inputs, context, recipe),
+    }
+    return {name: fusions[name] for name in stack.candidates}
+
+
+def _write_decisions(paths: RunPaths, verdicts: dict[str, Verdict], choice: Choice, scored: Mask) -> None:
+    """Write every entry's decisions, and the probabilities of the one that is chosen."""
+    chosen = verdicts[choice.name]
+    write_array(paths.stack / "fused_oof.npy", _all_rows(chosen.oof, scored, np.nan))
+    write_array(paths.stack / "fused_test.npy", chosen.test)
+    decided = {name: (verdict.decided, verdict.test_decided) for name, verdict in verdicts.items()}
+    for name, (oof, test) in (decided | {FINAL: (choice.decided, chosen.test_decided)}).items():
+        write_array(paths.decisions(name) / "oof.npy", _all_rows(oof, scored, False))
+        write_array(paths.decisions(name) / "test.npy", test)
+
+
+def _all_rows(array: Array, scored: Mask, missing: float | bool) -> Array:
+    """Spread the scored rows over all training rows."""
+    whole = np.full((len(scored), array.shape[1]), missing, dtype=array.dtype)
+    whole[scored] = array
+    return whole

@@ -1,0 +1,186 @@
+"""Fine-tuning a classifier on labelled rows and pseudo-rows, and predicting with it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from polydx.artifacts import Floats, fingerprint_arrays
+from polydx.model.tokens import IntArray, TokenTable
+from polydx.train.adversary import Adversary
+from polydx.train.batching import batches_by_tokens
+from polydx.train.loop import FitReport, Recipe, fit
+from polydx.train.losses import bce, soft_f1
+
+PREDICTION_TOKENS = 8192
+"""Padded tokens in a prediction batch: large enough to fill two cores' matrix units, small enough for their caches."""
+
+
+@dataclass(frozen=True)
+class LabelledExamples:
+    """Rows to train on: tokens, targets, and whether a row's targets are pseudo-labels.
+
+    Attributes:
+        tokens: All rows of the records.
+        rows: `[examples]`, int64, the rows of `tokens` to train on.
+        targets: `[examples, labels]`, float32 in [0, 1].
+        pseudo: `[examples]`, bool.
+    """
+
+    tokens: TokenTable
+    rows: IntArray
+    targets: Floats
+    pseudo: npt.NDArray[np.bool_]
+
+    @property
+    def lengths(self) -> IntArray:
+        """`[examples]`, tokens of each."""
+        return self.tokens.lengths[self.rows]
+
+    def fingerprint(self) -> str:
+        """Changes whenever any example does."""
+        return fingerprint_arrays(self.tokens.ids, self.tokens.starts, self.rows, self.targets, self.pseudo)
+
+    def batch(self, rows: IntArray, draw: np.random.Generator) -> dict[str, Tensor]:  # noqa: ARG002 - nothing is random
+        """`input_ids`, `attention_mask`, `targets`, `pseudo` of some examples."""
+        input_ids, attention_mask = self.tokens.pad(self.rows[rows])
+        return {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "targets": torch.from_numpy(self.targets[rows]),
+            "pseudo": torch.from_numpy(self.pseudo[rows]),
+        }
+
+
+class ClassificationTask(nn.Module):
+    """(1 - w) BCE + w soft-F1 over a batch; pseudo-rows weigh what the ramp says.
+
+    Args:
+        model: Takes `input_ids` and `attention_mask`, gives logits `[batch, labels]`.
+        soft_f1_weight: w, in [0, 1].
+        pseudo_weight: Weight of a pseudo-row by the share of training done.
+    """
+
+    def __init__(self, model: nn.Module, soft_f1_weight: float, pseudo_weight: Callable[[float], float]) -> None:
+        super().__init__()
+        self.model = model
+        self.soft_f1_weight = soft_f1_weight
+        self.pseudo_weight = pseudo_weight
+
+    def forward(self, batch: dict[str, Tensor], progress: float) -> Tensor:
+        """Scalar loss of one batch."""
+        logits = self.model(batch["input_ids"], batch["attention_mask"]).float()
+        weights = torch.ones_like(logits[:, 0]).masked_fill(batch["pseudo"], self.pseudo_weight(progress))
+        loss = bce(logits, batch["targets"], weights)
+        if self.soft_f1_weight > 0:
+            loss = (1 - self.soft_f1_weight) * loss + self.soft_f1_weight * soft_f1(logits, batch["targets"], weights)
+        return loss
+
+
+@torch.inference_mode()
+def predict_probabilities(
+    score: Callable[[Tensor, Tensor], Tensor],
+    tokens: TokenTable,
+    rows: IntArray,
+    labels: int,
+    device: torch.device,
+    bf16: bool,
+) -> Floats:
+    """Probabilities of some rows, computed in batches of similar length.
+
+    Args:
+        score: Gives logits `[batch, labels]` from `input_ids` and `attention_mask`; in evaluation mode.
+        tokens: All rows' tokens.
+        rows: `[n]`, int64, which rows; may be empty.
+        labels: Number of labels.
+        device: Where the model lies.
+        bf16: Whether to run under bf16 autocast.
+
+    Returns:
+        `[n, labels]`, float32, in the order of `rows`.
+    """
+    probabilities = np.zeros((len(rows), labels), dtype=np.float32)
+    for places in batches_by_tokens(tokens.lengths[rows], PREDICTION_TOKENS):
+        input_ids, attention_mask = tokens.pad(rows[places])
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            logits = score(input_ids.to(device), attention_mask.to(device))
+        probabilities[places] = logits.float().sigmoid().cpu().numpy()
+    return probabilities
+
+
+def train_classifier(
+    model: nn.Module,
+    examples: LabelledExamples,
+    recipe: Recipe,
+    *,
+    name: str,
+    device: torch.device,
+    checkpoint: Path,
+    depends_on: str,
+    soft_f1_weight: float,
+    pseudo_weight: Callable[[float], float],
+    adversary: Adversary | None,
+    adversary_start_epoch: float,
+    inner_share: float | None,
+) -> FitReport:
+    """Fine-tune a model in place.
+
+    Args:
+        model: Takes `input_ids` and `attention_mask`, gives logits; its head's parameters start with `head.`.
+        examples: Labelled rows and pseudo-rows.
+        recipe: The schedule.
+        name: Shown with the progress.
+        device: Where to train.
+        checkpoint: File for the state inside the job.
+        depends_on: Names what training depends on beside the model, the examples and the recipe.
+        soft_f1_weight: Weight of soft-F1 beside BCE.
+        pseudo_weight: Weight of a pseudo-row by the share of training done.
+        adversary: Perturbation of the word embeddings, or None.
+        adversary_start_epoch: Epochs of clean training before it.
+        inner_share: Share of the labelled rows set aside to choose the best epoch by their BCE; None keeps the last.
+    """
+    task = ClassificationTask(model, soft_f1_weight, pseudo_weight)
+    score: Callable[[], float] | None = None
+    if inner_share is not None:
+        inner, examples = _set_aside(examples, inner_share, recipe.seed)
+
+        def score() -> float:
+            labels = inner.targets.shape[1]
+            found = predict_probabilities(model, inner.tokens, inner.rows, labels, device, recipe.bf16)
+            return -float(log_loss(inner.targets, found))
+
+    return fit(
+        task,
+        examples,
+        recipe,
+        name=name,
+        is_head=lambda parameter: parameter.startswith("model.head."),
+        device=device,
+        checkpoint=checkpoint,
+        depends_on=depends_on,
+        adversary=adversary,
+        adversary_start_epoch=adversary_start_epoch,
+        score=score,
+    )
+
+
+def log_loss(targets: Floats, probabilities: Floats) -> float:
+    """Mean binary cross-entropy of probabilities `[rows, labels]`, clipped by 1e-7 away from 0 and 1."""
+    clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+    return float(-(targets * np.log(clipped) + (1 - targets) * np.log1p(-clipped)).mean())
+
+
+def _set_aside(examples: LabelledExamples, share: float, seed: int) -> tuple[LabelledExamples, LabelledExamples]:
+    """Split off a share of the labelled rows: (inner, rest). Pseudo-rows stay in the rest."""
+    labelled = np.flatnonzero(~examples.pseudo)
+    inner = np.sort(np.random.default_rng(seed).permutation(labelled)[: max(1, round(share * len(labelled)))])
+    rest = np.setdiff1d(np.arange(len(examples.rows)), inner)
+    first, second = (
+        LabelledExamples(examples.tokens, examples.rows[part], examples.targets[part], examples.pseudo[part])
+        for part in (inner, rest)
+    )
+    return first, second

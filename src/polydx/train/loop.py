@@ -1,0 +1,170 @@
+"""The training loop: one flat loop that every neural job runs, whatever its task.
+
+The task's forward returns the loss, so the loop doesn't know whether it pre-trains, classifies or distils. Everything a
+step depends on (its rows, its random draws, its learning rate) follows from the seed and the step's number, so that a
+job killed anywhere goes on from its checkpoint to the same bytes.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from polydx.progress import Reporter
+from polydx.train.adversary import Adversary
+from polydx.train.averaging import MovingAverage
+from polydx.train.batching import padding_share, plan_batches, steps_of
+from polydx.train.checkpoint import fingerprint_of, load_checkpoint, save_checkpoint
+from polydx.train.optimiser import learning_rate_factor, new_optimiser
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Examples(Protocol):
+    """What a job trains on."""
+
+    @property
+    def lengths(self) -> IntArray:
+        """`[examples]`, tokens of each."""
+
+    def fingerprint(self) -> str:
+        """Changes whenever any example does."""
+
+    def batch(self, rows: IntArray, draw: np.random.Generator) -> dict[str, Tensor]:
+        """Tensors of these rows; anything random comes from `draw`, which depends on the seed and the step only."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a job is trained; the meaning of each value stands in the settings."""
+
+    epochs: float
+    batch_size: int
+    learning_rate: float
+    head_learning_rate: float
+    weight_decay: float
+    warmup_share: float
+    clip_norm: float
+    bf16: bool
+    checkpoint_seconds: float
+    seed: int
+    average_decay: float | None = None
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """How training went. `final_loss` is the mean over the last tenth of the steps."""
+
+    steps: int
+    seconds: float
+    final_loss: float
+    adversarial_steps: int
+    padding_share: float
+
+
+def fit(
+    task: nn.Module,
+    examples: Examples,
+    recipe: Recipe,
+    *,
+    name: str,
+    is_head: Callable[[str], bool],
+    device: torch.device,
+    checkpoint: Path,
+    depends_on: str,
+    adversary: Adversary | None = None,
+    adversary_start_epoch: float = 0.0,
+    score: Callable[[], float] | None = None,
+) -> FitReport:
+    """Train `task` in place, going on from `checkpoint` if an earlier, interrupted job left one.
+
+    Args:
+        task: `forward(batch, progress)` returns the scalar loss; `progress` in [0, 1) is the share of steps done.
+        examples: The rows.
+        recipe: The plain values of the schedule.
+        name: Shown with the progress.
+        is_head: Tells by a parameter's name whether it learns at `head_learning_rate`.
+        device: Where to train; the task is moved there.
+        checkpoint: File for the state inside the job; the caller removes it once its outputs are written.
+        depends_on: Names whatever else training depends on (settings, code). The job starts over if its checkpoint was
+            written under another recipe, start or data.
+        adversary: Adds gradients at a perturbed point to the clean ones.
+        adversary_start_epoch: Epochs of clean training before that.
+        score: Called after each epoch in evaluation mode; the weights of the best score are kept. It must not look at
+            rows that the model is scored on later.
+
+    Returns:
+        The report; the task holds the last, averaged or best weights and is in evaluation mode.
+    """
+    started = time.monotonic()
+    task.to(device)
+    plan = plan_batches(examples.lengths, recipe.batch_size, recipe.epochs, recipe.seed)
+    epoch_steps = steps_of(len(examples.lengths), recipe.batch_size, 1.0)
+    first_adversarial = round(adversary_start_epoch * epoch_steps)
+    optimiser = new_optimiser(task, recipe.learning_rate, recipe.head_learning_rate, recipe.weight_decay, is_head)
+    average = MovingAverage(task, recipe.average_decay) if recipe.average_decay is not None else None
+    fingerprint = fingerprint_of(task, f"{recipe} {examples.fingerprint()} {depends_on}")
+    state = load_checkpoint(checkpoint, fingerprint, task, optimiser, average)
+    saved = time.monotonic()
+    tail = max(1, len(plan) // 10)
+
+    task.train()
+    with Reporter(name, len(plan), "steps") as reporter:
+        reporter.resume_at(state.step)
+        while state.step < len(plan):
+            step = state.step
+            draw = np.random.default_rng([recipe.seed, step])
+            batch = {key: value.to(device) for key, value in examples.batch(plan[step], draw).items()}
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak"] * learning_rate_factor(step, len(plan), recipe.warmup_share)
+
+            def loss_here(batch: dict[str, Tensor] = batch, progress: float = step / len(plan)) -> Tensor:
+                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
+                    loss: Tensor = task(batch, progress)
+                return loss
+
+            if adversary is not None and step >= first_adversarial:
+                loss = adversary.backward(loss_here)
+                state.adversarial_steps += 1
+            else:
+                loss = loss_here()
+                loss.backward()
+            torch.nn.utils.clip_grad_norm_(task.parameters(), recipe.clip_norm)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            if average is not None:
+                average.update(task)
+
+            value = loss.item()
+            if not np.isfinite(value):
+                raise FloatingPointError(f"{name}: the loss is {value} at step {step}; lower the learning rate")
+            if step >= len(plan) - tail:
+                state.tail_loss += value / tail
+            state.step += 1
+            if score is not None and (state.step % epoch_steps == 0 or state.step == len(plan)):
+                task.eval()
+                state.keep_if_best(score(), task)
+                task.train()
+            if time.monotonic() - saved >= recipe.checkpoint_seconds and state.step < len(plan):
+                save_checkpoint(checkpoint, fingerprint, state, task, optimiser, average)
+                saved = time.monotonic()
+            reporter.step(note=f"loss {value:.4f}")
+
+    if average is not None:
+        average.copy_to(task)
+    if state.best_weights is not None:
+        task.load_state_dict(state.best_weights)
+    task.eval()
+    return FitReport(
+        steps=len(plan),
+        seconds=round(time.monotonic() - started, 1),
+        final_loss=state.tail_loss,
+        adversarial_steps=state.adversarial_steps,
+        padding_share=padding_share(examples.lengths, plan),
+    )

@@ -1,0 +1,124 @@
+"""Submissions: what is written is read back; a fault planted between is caught and leaves nothing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polydx.contest import writers
+from polydx.contest.label_sets import read_label_sets
+from polydx.contest.writers import SUFFIXES, write_submission
+from polydx.errors import UserError
+
+IDS = ("ZY1", 'Z"Y,2', "ZY3")
+LABELS = ("肺炎", 'a,"b"', "腹泻")
+DECISIONS = np.array([[True, False, True], [False, False, False], [False, True, False]])
+PROBABILITIES = np.array([[0.9, 0.1, 1.0], [0.0, 1e-7, 0.3333333], [0.25, 0.5, 0.125]], dtype=np.float32)
+EXPECTED = {"ZY1": ("肺炎", "腹泻"), 'Z"Y,2': (), "ZY3": ('a,"b"',)}
+
+
+@pytest.mark.parametrize("format_", ["json_labels", "csv_labels"])
+def test_labels_read_back(tmp_path: Path, format_: str) -> None:
+    target = tmp_path / f"submission{SUFFIXES[format_]}"  # type: ignore[index]
+    write_submission(target, format_, IDS, LABELS, DECISIONS, PROBABILITIES, "|")  # type: ignore[arg-type]
+    assert read_label_sets(target, "|") == EXPECTED
+    assert [file.name for file in tmp_path.iterdir()] == [target.name]
+
+
+def test_json_is_the_contests_form(tmp_path: Path) -> None:
+    write_submission(tmp_path / "s.json", "json_labels", IDS[:1], LABELS, DECISIONS[:1], PROBABILITIES[:1], "|")
+    assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8")) == {"ZY1": ["肺炎", "腹泻"]}
+
+
+def test_probabilities(tmp_path: Path) -> None:
+    target = tmp_path / "s.csv"
+    write_submission(target, "csv_probabilities", ("1", "2"), ("a", "b"), DECISIONS[:2, :2], PROBABILITIES[:2, :2], "|")
+    assert target.read_text(encoding="utf-8") == "id,a,b\n1,0.900000,0.100000\n2,0.000000,0.000000\n"
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_any_ids_and_labels_survive(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    printable = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=5)
+    ids = data.draw(st.lists(printable, unique=True, min_size=1, max_size=4))
+    labels = data.draw(st.lists(printable.filter(lambda name: "|" not in name), unique=True, min_size=1, max_size=4))
+    draw = np.random.default_rng(data.draw(st.integers(0, 99)))
+    probabilities = draw.random((len(ids), len(labels)), dtype=np.float32)
+    expected = [tuple(np.array(labels)[row].tolist()) for row in probabilities > 0.5]
+    folder = tmp_path_factory.mktemp("any")
+    for format_, suffix in SUFFIXES.items():
+        target = folder / f"{format_}{suffix}"
+        write_submission(target, format_, ids, labels, probabilities > 0.5, probabilities, "|")
+        if format_ != "csv_probabilities":
+            assert list(read_label_sets(target, "|").items()) == list(zip(ids, expected, strict=True))
+
+
+def test_a_delimiter_inside_a_label_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"submit.label_delimiter: ',' stands in the label"):
+        write_submission(tmp_path / "s.csv", "csv_labels", IDS, LABELS, DECISIONS, PROBABILITIES, ",")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format_", ["json_labels", "csv_labels", "csv_probabilities"])
+@pytest.mark.parametrize(("old", "new"), [("ZY3", "ZY4"), ("肺炎", "肺结核")])
+def test_a_file_that_says_something_else_gets_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str, old: str, new: str
+) -> None:
+    for name in ("_json", "_label_rows", "_probability_rows"):
+        honest = getattr(writers, name)
+        monkeypatch.setattr(writers, name, lambda *arguments, honest=honest: honest(*arguments).replace(old, new))
+    target = tmp_path / f"s{SUFFIXES[format_]}"  # type: ignore[index]
+    with pytest.raises(RuntimeError, match="read back"):
+        write_submission(target, format_, IDS, LABELS, DECISIONS, PROBABILITIES, "|")  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_changed_figure_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = writers._probability_rows
+    monkeypatch.setattr(writers, "_probability_rows", lambda *arguments: honest(*arguments).replace("0.25", "0.26"))
+    with pytest.raises(RuntimeError, match="probabilities read back"):
+        write_submission(tmp_path / "s.csv", "csv_probabilities", IDS, LABELS, DECISIONS, PROBABILITIES, "|")
+
+
+def test_arrays_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    def write(ids: tuple[str, ...], decisions: object, probabilities: object) -> None:
+        write_submission(tmp_path / "s.json", "json_labels", ids, LABELS, decisions, probabilities, "|")  # type: ignore[arg-type]
+
+    broken = PROBABILITIES.copy()
+    broken[1, 1] = np.nan
+    for ids, decisions, probabilities in [
+        (IDS[:2], DECISIONS, PROBABILITIES),
+        (IDS, DECISIONS[:, :2], PROBABILITIES),
+        (IDS, DECISIONS.astype(float), PROBABILITIES),
+        (("ZY1", "ZY1", "ZY2"), DECISIONS, PROBABILITIES),
+        (IDS, DECISIONS, broken),
+        (IDS, DECISIONS, PROBABILITIES + 1),
+    ]:
+        with pytest.raises(ValueError, match=r"decisions|twice|probability"):
+            write(ids, decisions, probabilities)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("s.json", "[]", "not an object"),
+        ("s.json", '{"1": "a"}', "id '1': its labels are no list of texts"),
+        ("s.json", '{"1": ["a"], "1": []}', "the key '1' stands twice"),
+        ("s.json", '{"1": ["a", "a"]}', "the label 'a' stands there twice"),
+        ("s.json", '{"1": [', "line 1, column"),
+        ("s.csv", "key,labels\n", "line 1: the columns aren't id,labels"),
+        ("s.csv", "id,labels\n1,a\n1,b\n", "line 3: the id '1' stands here again"),
+        ("s.csv", "id,labels\n1,a,b\n", "line 2: has 3 cells"),
+        ("s.csv", 'id,labels\n1,"a\n', "broken CSV"),
+        ("s.txt", "1", "neither .json nor .csv"),
+        ("s.csv", "", "is empty"),
+    ],
+)
+def test_malformed_submissions_are_named(tmp_path: Path, name: str, content: str, problem: str) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=problem):
+        read_label_sets(tmp_path / name, "|")
