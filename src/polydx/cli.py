@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import click
 import typer
 
 from polydx.artifacts import DISK_FULL
@@ -67,11 +66,9 @@ def check(
     print(describe(summary))
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@app.command(context_settings={"ignore_unknown_options": True})
 def run(
-    arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[CONFIG] [KEY=VALUE]… [-- ENGINE OPTIONS]", show_default=False)
-    ] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[CONFIG] [KEY=VALUE]… [-- ENGINE OPTIONS]")] = None,
 ) -> None:
     """Run the whole workflow; what is up to date is not done again."""
     from polydx.engine import start
@@ -251,16 +248,18 @@ def _entry(entries: dict[str, T], option: str, name: str) -> T:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["run"]:
+        # The parser drops a lone --; a second one keeps it for the engine.
+        arguments.insert(1, "--")
     try:
-        app(args=None if argv is None else list(argv), standalone_mode=False)
+        app(args=arguments, standalone_mode=False)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except click.UsageError as error:
-        print(f"error: {error.format_message()} See polydx --help.", file=sys.stderr)
+    except typer.TyperException as error:
+        print(f"error: {' '.join(str(error).split())} See polydx --help.", file=sys.stderr)
         return 2
-    except click.exceptions.Exit as error:
-        return int(error.exit_code)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise

@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
 
 from polydx.artifacts import Floats
 from polydx.contest.records import ID
@@ -169,6 +168,9 @@ def _strata(targets: npt.NDArray[np.float32], members: Integers, units: int) -> 
 
 
 def _stratified(strata: Mask, folds: int, state: int) -> Integers:
+    # It brings scikit-learn, which takes longer to import than most readers of folds need for all their work.
+    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+
     fold = np.empty(len(strata), dtype=np.int64)
     splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=state)
     for number, (_, validation) in enumerate(splitter.split(strata, strata)):
@@ -177,6 +179,8 @@ def _stratified(strata: Mask, folds: int, state: int) -> Integers:
 
 
 def _holdout(strata: Mask, share: float, state: int) -> Integers:
+    from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+
     fold = np.full(len(strata), NEVER_VALIDATED, dtype=np.int64)
     splitter = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=share, random_state=state)
     _, validation = next(splitter.split(strata, strata))

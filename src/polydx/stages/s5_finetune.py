@@ -14,10 +14,10 @@ from polydx.artifacts import Floats, read_array, replacing, write_array, write_j
 from polydx.config import Compute, LinearMember, Pseudo, TransformerMember
 from polydx.contest.records import PART, TEST, TEXT, TRAIN, UNLABELLED, read_records
 from polydx.judge.folds import Folds, read_folds
-from polydx.model.linear import Features, Language, fit_linear
 from polydx.paths import FoldFiles, RunPaths
 from polydx.provenance import code_hash
 from polydx.semi.ramps import pseudo_weight
+from polydx.text.normalise import Language
 
 IntArray = npt.NDArray[np.int64]
 Predict = Callable[[IntArray], Floats]
@@ -160,6 +160,9 @@ def _fit_linear(
     files: FoldFiles,
 ) -> tuple[Predict, dict[str, float]]:
     """Logistic regression has no time to ramp over: pseudo-rows get their final weight, and the likelier answer."""
+    # scikit-learn takes seconds to import, as torch does below; no job needs both.
+    from polydx.model.linear import Features, fit_linear
+
     model = fit_linear(
         [texts[row] for row in rows.learned],
         (rows.targets >= 0.5).astype(np.float32),
@@ -194,7 +197,6 @@ def _fit_transformer(
     checkpoint: Path,
 ) -> tuple[Predict, dict[str, float]]:
     """`previous` is the classifier of the round before, to go on from; without it the encoder's weights start."""
-    # torch takes seconds to import, which the linear member need not pay.
     from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
     from polydx.model.encoders import load_encoder, load_tokenizer
     from polydx.model.tokens import encode

@@ -150,4 +150,5 @@ def vital_signs(draw: Random) -> str:
 def routine_values(draw: Random) -> str:
     """A few routine laboratory values."""
     chosen = draw.sample(_ANALYTES, draw.randint(2, 5))
-    return "，".join(f"{name}{draw.uniform(low, high):.{digits}f}{unit}" for name, low, high, digits, unit in chosen)
+    values = "，".join(f"{name}{draw.uniform(low, high):.{digits}f}{unit}" for name, low, high, digits, unit in chosen)
+    return draw.choice(("", f"{draw.randint(1, 12)}月{draw.randint(1, 28)}日复查")) + values

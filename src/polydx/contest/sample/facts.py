@@ -16,8 +16,8 @@ Status = Literal["present", "absent", "over"]
 """There today; denied, not seen or ruled out; there once and gone."""
 Subject = Literal["patient", "family", "contact"]
 Form = Literal["seen", "heard", "felt", "complained", "sign", "drug", "name", "value"]
-"""How a finding is put into words: what is seen, heard, felt, complained of, a sign that is positive or negative, a drug
-taken, a disease by its name, a measured value."""
+"""How a finding is put into words: what is seen, heard, felt, complained of, a sign that is positive or negative, a
+drug taken, a disease by its name, a measured value."""
 
 ADULT_YEARS = 15
 

@@ -26,9 +26,10 @@ LENGTH_SPREAD = 0.55
 """Standard deviation of the logarithm of the length aimed at."""
 SHORTEST_AIM, LONGEST_AIM = 70, 2130
 DUPLICATE_SHARE = 0.03
+SHORTEST_REPEATED = 300
 OWN_COMPLAINT = 0.15
 """Share of chief complaints that come from the group of another diagnosis of the patient."""
-FACT_SHARE = 0.4
+FACT_SHARE = 0.38
 """Share of a record's text that states facts."""
 CHARACTERS_A_FACT = 13
 """About how much text a fact takes."""
@@ -95,7 +96,6 @@ class _Draft:
     case: Case
     facts: tuple[Fact, ...]
     texts: dict[str, str | None]
-    mess: float
     source: int | None = None
 
 
@@ -141,7 +141,7 @@ def _draft(draw: Random, tables: Knowledge, part: Part, case: Case) -> _Draft:
             name: text if text is None else mess.untidy(draw, name, text, untidiness) for name, text in texts.items()
         }
         if _length(texts) >= MIN_CHARACTERS + 5 and _length(spelled) <= MAX_CHARACTERS - 60:
-            return _Draft(part, case, written, spelled, untidiness)
+            return _Draft(part, case, written, spelled)
 
 
 def choose_facts(draw: Random, tables: Knowledge, case: Case, characters: int) -> list[Fact]:
@@ -189,7 +189,7 @@ def _fill_up(draw: Random, sentences: dict[Section, list[str]], characters: int,
     if "exam" in sentences:
         routine.append(("exam", background.vital_signs(draw)))
     if "tests" in sentences:
-        routine += [("tests", background.routine_values(draw)) for _ in range(4)]
+        routine += [("tests", background.routine_values(draw)) for _ in range(2 + characters // 150)]
     draw.shuffle(routine)
     routine.append(("present", course))
     length = sum(len(text) + 1 for texts in sentences.values() for text in texts)
@@ -209,16 +209,14 @@ def _join(draw: Random, sentences: Sequence[str]) -> str:
 
 def _is_repeatable(draft: _Draft) -> bool:
     """Whether a record may be repeated in any part: it has an official label and text enough to stay recognisable."""
-    return any(label in OFFICIAL_COUNTS for label in draft.case.labels) and _length(draft.texts) > 150
+    return any(label in OFFICIAL_COUNTS for label in draft.case.labels) and _length(draft.texts) >= SHORTEST_REPEATED
 
 
 def _copy(draw: Random, drafts: Sequence[_Draft], part: Part, source: int) -> _Draft:
     """Repeat a record with another chief complaint's ending and other marks, as a second note of the same stay."""
     original = drafts[source]
     texts = dict(original.texts)
-    chief = texts["chief"]
-    assert chief is not None
-    texts["chief"] = chief.rstrip("。") + draw.choice(("。", "余。", "，再发", "", " "))
+    texts["chief"] = (texts["chief"] or "").rstrip("。") + draw.choice(("。", "余。", "，再发", "", " "))
     longest = max((name for name in texts if texts[name]), key=lambda name: len(texts[name] or ""))
     texts[longest] = (texts[longest] or "").rstrip("。") + draw.choice(("，余同前。", "。同前。", "，详见前次记录。"))
     return replace(original, part=part, texts=texts, source=source)

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from polydx.contest.sample.evidence import Evidence
-from polydx.contest.sample.facts import Diagnosis, Fact, Finding
+from polydx.contest.sample.facts import Diagnosis, Fact, Finding, Section
 from polydx.contest.sample.frequencies import COUNTS
 
 SAME_GROUP = 0.55
 """Share of false evidence that speaks for a diagnosis of the patient's own groups."""
 RARITY = 0.75
 """Power of a diagnosis's count that false evidence of it is drawn by."""
+
+_RULED_OUT_IN: tuple[Section, ...] = ("present", "tests")
+_PAST_IN: tuple[Section, ...] = ("past", "past", "present")
 
 
 def mislead(evidence: Evidence) -> bool:
@@ -47,12 +50,12 @@ def _denied_names(evidence: Evidence) -> list[Fact]:
 
 
 def _ruled_out_names(evidence: Evidence) -> list[Fact]:
-    section = evidence.draw.choice(("present", "tests"))
+    section = evidence.draw.choice(_RULED_OUT_IN)
     return [Fact(name, section, "absent") for name in _names(evidence, 3)]
 
 
 def _past_names(evidence: Evidence) -> list[Fact]:
-    section = evidence.draw.choice(("past", "past", "present"))
+    section = evidence.draw.choice(_PAST_IN)
     return [Fact(name, section, "over") for name in _names(evidence, 2)]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from polydx.contest.sample.facts import Knowledge, Patient, Sex
+from polydx.contest.sample.facts import Diagnosis, Knowledge, Patient, Sex
 from polydx.contest.sample.frequencies import (
     COUNTS,
     OFFICIAL_COUNTS,
@@ -17,11 +17,12 @@ from polydx.contest.sample.frequencies import (
 )
 
 MIN_POSITIVES = 8
-"""Training records that every official label gets at 1,500 records, so that folds can be cut: two or three of the rarest
-labels' shares. Smaller parts get one for every 180 records, at least one."""
-UNOFFICIAL_FROM = 500
+"""Training records that every official label gets at 1,500 records, so that folds can be cut: up to four times the
+share of the rarest. Smaller parts get one for every 180 records, at least one."""
+UNOFFICIAL_FROM = 400
 """Records from which on every unofficial label occurs."""
 DAYS_A_YEAR = 365
+SEXES: tuple[Sex, Sex] = ("male", "female")
 NUMBER_NOISE = 1.0
 """Standard deviation of a record's place, in diagnoses of the wards' order."""
 STRAY_SHARE = 0.06
@@ -116,27 +117,24 @@ def _case(
     left[principal] = max(0, left[principal] - 1)
     while len(labels) < size:
         fitting = {
-            name: weight
-            for name, amount in left.items()
-            if name not in labels and _overlap(knowledge, name, sex, (youngest, oldest)) is not None
-            if (weight := amount * math.prod(lift[frozenset((name, label))] for label in labels)) > 0
+            name: overlap
+            for name in left
+            if left[name] > 0 and name not in labels
+            if (overlap := _overlap(knowledge.diagnoses[name], sex, (youngest, oldest))) is not None
         }
         if not fitting:
             break
-        name = draw.choices(list(fitting), list(fitting.values()))[0]
-        overlap = _overlap(knowledge, name, sex, (youngest, oldest))
-        assert overlap is not None
-        youngest, oldest = overlap
+        weights = [left[name] * math.prod(lift[frozenset((name, label))] for label in labels) for name in fitting]
+        name = draw.choices(list(fitting), weights)[0]
+        youngest, oldest = fitting[name]
         sex = sex or knowledge.diagnoses[name].sex
         labels.append(name)
         left[name] -= 1
-    sex = sex or draw.choice(("male", "female"))
-    return Case(Patient(sex, _age_days(draw, youngest, oldest)), tuple(labels))
+    return Case(Patient(draw.choice(SEXES) if sex is None else sex, _age_days(draw, youngest, oldest)), tuple(labels))
 
 
-def _overlap(knowledge: Knowledge, name: str, sex: Sex | None, ages: tuple[int, int]) -> tuple[int, int] | None:
-    """Ages of a patient who may have `name` too, or None."""
-    diagnosis = knowledge.diagnoses[name]
+def _overlap(diagnosis: Diagnosis, sex: Sex | None, ages: tuple[int, int]) -> tuple[int, int] | None:
+    """Ages of a patient who may have this diagnosis too, or None."""
     if diagnosis.sex is not None and sex is not None and diagnosis.sex != sex:
         return None
     for youngest, oldest in diagnosis.ages:

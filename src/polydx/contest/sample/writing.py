@@ -9,12 +9,13 @@ from random import Random
 
 from polydx.contest.sample.facts import Fact, Finding, Form, Knowledge, Section, Status
 
+LONGEST_LIST = 5
 _SIDES = ("左", "右", "左侧", "右侧", "双侧")
 _LOBES = ("左上", "左下", "右上", "右中", "右下", "两", "双下")
 
 _FRAMES: dict[tuple[Form, Status], tuple[str, ...]] = {
     ("seen", "present"): ("可见{}", "见{}", "示{}", "可见明显{}", "{}明显", "提示{}", "{}较前加重", "发现{}"),
-    ("seen", "absent"): ("未见{}", "未见明显{}", "无{}", "{}未见", "未发现{}", "{}均不明显", "未提示{}"),
+    ("seen", "absent"): ("未见{}", "未见明显{}", "无{}", "{}未见", "未发现{}", "{}不明显", "未提示{}"),
     ("heard", "present"): ("可闻及{}", "闻及{}", "可闻{}", "闻及散在{}", "{}明显"),
     ("heard", "absent"): ("未闻及{}", "未闻及明显{}", "无{}", "{}未闻及", "未闻{}"),
     ("felt", "present"): ("有{}", "可及{}", "{}明显", "触及{}", "可查及{}", "{}较前加重"),
@@ -94,7 +95,11 @@ class Writer:
         for fact in facts:
             if fact.section == section:
                 clauses.setdefault(self._clause(fact), []).append(fact)
-        written = [self._write(section, key, members) for key, members in clauses.items()]
+        written = [
+            self._write(section, key, members[start : start + LONGEST_LIST])
+            for key, members in clauses.items()
+            for start in range(0, len(members), LONGEST_LIST)
+        ]
         self._draw.shuffle(written)
         return written
 
