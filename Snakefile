@@ -21,6 +21,7 @@ ROUNDS = SETTINGS.pseudo.rounds
 STUDENT = SETTINGS.distil.enabled
 CONTEST = SETTINGS.contest
 THREADS = SETTINGS.compute.threads
+PRETRAINING_THREADS = SETTINGS.compute.pretraining_threads
 POLYDX = f"polydx {{rule}} --config {PATHS.settings}"
 
 envvars_for_jobs = {
@@ -134,10 +135,10 @@ rule pretrain:
         directory(PATHS.encoder("{encoder}")),
     params:
         settings=lambda wildcards: section(
-            SETTINGS.encoders[wildcards.encoder], CONTEST.language, SETTINGS.compute.threads, SETTINGS.run.seed
+            SETTINGS.encoders[wildcards.encoder], CONTEST.language, PRETRAINING_THREADS, SETTINGS.run.seed
         ),
         code=code_hash("polydx.stages.s4_pretrain"),
-    threads: THREADS
+    threads: PRETRAINING_THREADS
     shell:
         POLYDX + " --encoder {wildcards.encoder}"
 

@@ -173,8 +173,8 @@ class Encoder(Section):
     """`own` starts from random weights and an own vocabulary; `pretrained` loads `path` or `package`."""
     path: str | None
     """Hub id or local folder of a pretrained encoder."""
-    package: str | None
-    """Python distribution that carries a pretrained encoder in its `model/` folder."""
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.]+$")] | None
+    """Python distribution, as `name==version`, that carries a pretrained encoder in its `model/` folder."""
     architecture: Literal["bert", "ernie"]
     """Model type of an own encoder."""
     tokenizer: Literal["characters", "wordpiece", "words"]
@@ -193,6 +193,11 @@ class Encoder(Section):
     """Longest sequence an own encoder can read."""
     pretrain: Pretrain
     """Its pre-training."""
+
+    @property
+    def distribution(self) -> str | None:
+        """Name of `package` without its version."""
+        return None if self.package is None else self.package.partition("==")[0]
 
 
 class Adversary(Section):
@@ -388,6 +393,8 @@ class Compute(Section):
     """Cores the engine may fill; 0 for all of them."""
     threads: Positive
     """Threads of one training job: several single-threaded jobs beat one job of several threads on small models."""
+    pretraining_threads: Positive
+    """Threads of one pre-training job; worth more than 1 where encoders are fewer than cores."""
     device: Literal["auto", "cpu", "cuda"]
     """Where neural jobs run."""
     checkpoint_seconds: Rate

@@ -29,7 +29,7 @@ def jobs(settings: Settings) -> dict[str, int]:
 
 
 def missing_packages(settings: Settings) -> list[str]:
-    """Distributions that carry an encoder's weights and aren't installed, in the order of the encoders."""
+    """Requirements (`name==version`) of the encoders' weights that aren't installed, in the order of the encoders."""
     missing: list[str] = []
     for encoder in settings.encoders.values():
         if encoder.package is not None and not _installed(encoder.package):
@@ -42,9 +42,9 @@ def describe(summary: dict[str, object]) -> str:
     return json.dumps(summary, ensure_ascii=False, indent=1)
 
 
-def _installed(package: str) -> bool:
+def _installed(requirement: str) -> bool:
+    name, _, wanted = requirement.partition("==")
     try:
-        version(package)
+        return version(name) == wanted
     except PackageNotFoundError:
         return False
-    return True

@@ -24,6 +24,8 @@ from polydx.judge.entries import TEST_INTERVAL, TEST_MACRO_F1, label_rows
 from polydx.judge.intervals import macro_f1_interval
 from polydx.judge.metrics import Mask, macro_f1, macro_f1_present, micro_f1
 from polydx.paths import RunPaths
+from polydx.report.card import score_lines
+from polydx.report.terminal import print_scores
 
 LABEL_DELIMITER = "|"
 """Of a CSV on the command line, where no configuration tells another."""
@@ -83,6 +85,8 @@ def score_run(paths: RunPaths, contest: Contest, stack: Stack, seed: int) -> Non
             entry[TEST_MACRO_F1] = macro_f1(decided, targets)
             entry[TEST_INTERVAL] = macro_f1_interval(decided, targets, samples=stack.bootstrap_samples, seed=seed)
     write_json(paths.scores, card)
+    if contest.truth is not None:
+        print_scores(card["run"], score_lines(card), card["encoders"])
     test = card["final"][TEST_MACRO_F1]
     shown_test = "no truth file" if test is None else f"test macro-F1 {test:.4f}"
     print(f"score: out-of-fold macro-F1 {card['final']['oof_macro_f1']:.4f}, {shown_test}", file=sys.stderr)

@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from polydx.artifacts import read_json, write_json
-from polydx.model.encoders import load_encoder
+from polydx.model.encoders import load_encoder, save_folder
 
 MEAN_SCALE = 10.0
 """The normalised mean has length 1; times this its entries have the size a head's default weights are made for."""
@@ -64,7 +64,7 @@ class TextClassifier(nn.Module):
 
 def save_classifier(model: TextClassifier, folder: Path) -> None:
     """Write `encoder/` in Hugging Face layout, `head.safetensors` and `classifier.json`."""
-    model.encoder.save_pretrained(folder / "encoder")
+    save_folder(folder / "encoder", model.encoder)
     save_file(
         {key: value.detach().cpu() for key, value in model.head.state_dict().items()}, folder / "head.safetensors"
     )

@@ -53,7 +53,7 @@ def run(paths: RunPaths, name: str, encoder: Encoder, language: Language, comput
         raise UserError(f"{place}.pretrain", "holds out every text", "give more texts, or pick a smaller heldout_share")
 
     own_seed = job_seed(seed, f"pretrain-{name}")
-    prepare(compute.threads, own_seed)
+    prepare(compute.pretraining_threads, own_seed)
     tokenizer, model = _start(encoder, table[TEXT].tolist())
     check_length(model, encoder.pretrain.max_tokens, f"{place}.pretrain.max_tokens")
     checkpoint = paths.checkpoints(f"pretrain-{name}")
@@ -125,7 +125,7 @@ def _start(encoder: Encoder, texts: list[str]) -> tuple[PreTrainedTokenizerBase,
             dropout=DROPOUT_FROM_SCRATCH,
         )
         return tokenizer, own
-    source = fetch(find_source(encoder.path, encoder.package))
+    source = fetch(find_source(encoder.path, encoder.distribution))
     loaded = load_masked_lm(source, DROPOUT_CONTINUED)
     if loaded.fresh_head and encoder.pretrain.epochs == 0:
         return load_tokenizer(source), load_encoder(source, DROPOUT_CONTINUED)

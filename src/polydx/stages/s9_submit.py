@@ -46,7 +46,7 @@ def run(paths: RunPaths, settings: Settings) -> None:
         "notes": NOTES,
     }
 
-    weights = [encoder.package for encoder in settings.encoders.values() if encoder.package is not None]
+    weights = [encoder.distribution for encoder in settings.encoders.values() if encoder.distribution is not None]
     name = "submission" + SUFFIXES[settings.submit.format]
     # The folder is replaced as a whole: what an earlier run left in it would pass for this one's.
     with replacing(paths.submission) as folder:

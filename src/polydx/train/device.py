@@ -19,7 +19,7 @@ def prepare(threads: int, seed: int) -> None:
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
     # It would fill every new tensor with NaN, 4% of a step here, to show reads of memory that nobody wrote.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def avoid_broken_amx() -> None:

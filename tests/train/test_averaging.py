@@ -1,0 +1,36 @@
+import pytest
+import torch
+from torch import nn
+
+from polydx.train.averaging import MovingAverage
+
+
+def test_moving_average_by_hand() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        module.weight.fill_(1.0)
+    average = MovingAverage(module, decay=0.1)
+    expected = 1.0
+    for step, weight in enumerate([3.0, -2.0, 5.0], start=1):
+        with torch.no_grad():
+            module.weight.fill_(weight)
+        average.update(module)
+        decay = min(0.1, step / (step + 10))
+        expected = decay * expected + (1 - decay) * weight
+        assert average.weights["weight"].item() == pytest.approx(expected, abs=1e-6)
+    assert decay == 0.1, "both branches of the decay were seen"
+    assert module.weight.item() == 5.0, "averaging leaves the weights alone"
+    average.copy_to(module)
+    assert module.weight.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_first_weights_do_not_linger() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        module.weight.fill_(1000.0)
+    average = MovingAverage(module, decay=0.999)
+    for _ in range(40):
+        with torch.no_grad():
+            module.weight.fill_(1.0)
+        average.update(module)
+    assert average.weights["weight"].item() == pytest.approx(1.0, abs=1e-3)

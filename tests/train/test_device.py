@@ -1,0 +1,46 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from polydx.errors import UserError
+from polydx.train.device import ISA_VARIABLE, bf16_available, job_seed, pick_device
+
+
+def test_seeds_differ_by_job_and_run_and_never_change() -> None:
+    seeds = {job_seed(seed, job) for seed in range(20) for job in ("one-round0-fold0", "one-round0-fold1")}
+    assert len(seeds) == 40
+    assert job_seed(0, "one-round0-fold0") == 182230635022131
+    assert max(seeds) < 2**63
+
+
+def test_cpu_is_always_there_and_an_absent_gpu_is_the_users_fault() -> None:
+    assert pick_device("cpu").type == "cpu"
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match=r"compute\.device: is cuda, but no GPU is visible; use auto or cpu"):
+            pick_device("cuda")
+
+
+def test_a_core_kept_off_amx_has_no_fast_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ISA_VARIABLE, "AVX512_CORE_FP16")
+    assert not bf16_available(torch.device("cpu"))
+
+
+CHILD = """
+import torch
+from polydx.train.device import prepare
+prepare(1, 7)
+print(torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.rand(3).tolist())
+square = torch.ones(64, 64, dtype=torch.bfloat16)
+print(torch.mm(square, square)[0, 0].item())
+"""
+
+
+def test_a_prepared_process_is_seeded_bounded_and_survives_a_bf16_product() -> None:
+    environment = {key: value for key, value in os.environ.items() if key != ISA_VARIABLE}
+    done = subprocess.run([sys.executable, "-c", CHILD], env=environment, text=True, capture_output=True, check=True)
+    expected = torch.rand(3, generator=torch.Generator().manual_seed(7)).tolist()
+    assert done.stdout.splitlines() == [f"1 True {expected}", "64.0"]

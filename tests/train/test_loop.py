@@ -1,0 +1,173 @@
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from polydx.train.adversary import new_adversary
+from polydx.train.device import prepare
+from polydx.train.loop import FitReport, Recipe, fit
+
+RECIPE = Recipe(
+    epochs=3,
+    batch_size=4,
+    learning_rate=1e-2,
+    head_learning_rate=2e-2,
+    weight_decay=0.01,
+    warmup_share=0.1,
+    clip_norm=1.0,
+    bf16=False,
+    checkpoint_seconds=0.0,
+    seed=7,
+    average_decay=0.9,
+)
+
+
+class TinyTask(nn.Module):
+    """Dropout and an embedding, so that everything the loop must restore matters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(20, 8)
+        self.dropout = nn.Dropout(0.3)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, batch: dict[str, Tensor], progress: float) -> Tensor:
+        logits = self.head(self.dropout(torch.tanh(self.embedding(batch["ids"]))).mean(1))
+        return (1 + progress) * nn.functional.binary_cross_entropy_with_logits(logits, batch["targets"])
+
+
+@dataclass(frozen=True)
+class TinyExamples:
+    """Ids partly hidden at random, as in masked-LM training. `fails_at` plants a crash at the n-th batch."""
+
+    ids: np.ndarray
+    calls: list[int]
+    fails_at: int | None = None
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.full(len(self.ids), self.ids.shape[1])
+
+    def fingerprint(self) -> str:
+        return self.ids.tobytes().hex()
+
+    def batch(self, rows: np.ndarray, draw: np.random.Generator) -> dict[str, Tensor]:
+        self.calls.append(len(rows))
+        if len(self.calls) == self.fails_at:
+            raise KeyboardInterrupt
+        ids = np.where(draw.random(self.ids[rows].shape) < 0.2, 0, self.ids[rows])
+        return {
+            "ids": torch.from_numpy(ids),
+            "targets": torch.from_numpy((self.ids[rows][:, :3] % 2).astype(np.float32)),
+        }
+
+
+def train(
+    checkpoint: Path,
+    *,
+    fails_at: int | None = None,
+    recipe: Recipe = RECIPE,
+    depends_on: str = "",
+    adversarial: bool = True,
+    score: Callable[[TinyTask], float] | None = None,
+) -> tuple[TinyTask, FitReport, int]:
+    prepare(1, 0)
+    task = TinyTask()
+    examples = TinyExamples(np.random.default_rng(0).integers(1, 20, (18, 5)), [], fails_at)
+    adversary = new_adversary("pgd", "table", task.embedding, 0.5, 0.2, 2) if adversarial else None
+    report = fit(
+        task,
+        examples,
+        recipe,
+        name="tiny",
+        is_head=lambda name: name.startswith("head."),
+        device=torch.device("cpu"),
+        checkpoint=checkpoint,
+        depends_on=depends_on,
+        adversary=adversary,
+        adversary_start_epoch=1.0,
+        score=None if score is None else lambda: score(task),
+    )
+    return task, report, len(examples.calls)
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    return all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
+
+
+def half_of_the_weights(task: TinyTask) -> float:
+    return float(task.head.weight.detach()[0].sum())
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 6, 11, 15])
+@pytest.mark.parametrize("score", [None, half_of_the_weights])
+def test_killed_and_resumed_gives_the_same_bits(tmp_path: Path, fails_at: int, score: object) -> None:
+    undisturbed, report, calls = train(tmp_path / "undisturbed", score=score)
+    assert calls == report.steps == 15
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed", fails_at=fails_at, score=score)
+    resumed, resumed_report, calls = train(tmp_path / "killed", score=score)
+    assert calls == 15 - (fails_at - 1)
+    assert same(undisturbed, resumed)
+    assert replace(resumed_report, seconds=0) == replace(report, seconds=0)
+
+
+def test_adversarial_steps_start_with_their_epoch(tmp_path: Path) -> None:
+    assert train(tmp_path / "a")[1].adversarial_steps == 10
+    assert train(tmp_path / "b", adversarial=False)[1].adversarial_steps == 0
+
+
+@pytest.mark.parametrize("changed", ["recipe", "depends_on"])
+def test_a_checkpoint_of_another_job_is_started_over(tmp_path: Path, changed: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stale", fails_at=9)
+    other = {"recipe": replace(RECIPE, learning_rate=5e-3)} if changed == "recipe" else {"depends_on": "other settings"}
+    task, _, calls = train(tmp_path / "stale", **other)
+    assert calls == 15
+    assert same(task, train(tmp_path / "fresh", **other)[0])
+
+
+def test_the_weights_of_the_best_epoch_are_kept(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, average_decay=None)
+    states: list[dict[str, Tensor]] = []
+    scores = iter([0.1, 0.9, 0.5])
+
+    def score(task: TinyTask) -> float:
+        assert not task.training
+        states.append({name: value.clone() for name, value in task.state_dict().items()})
+        return next(scores)
+
+    task, _, _ = train(tmp_path / "best", recipe=recipe, score=score)
+    assert all(torch.equal(value, task.state_dict()[name]) for name, value in states[1].items())
+
+
+def test_the_loss_falls_and_the_task_is_left_in_evaluation_mode(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=40, average_decay=None, checkpoint_seconds=1e9)
+    task, report, _ = train(tmp_path / "x", recipe=recipe, adversarial=False)
+    assert report.final_loss < 2 * 0.6  # the task doubles its loss by the end
+    assert not task.training
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_job(tmp_path: Path) -> None:
+    class Broken(TinyTask):
+        def forward(self, batch: dict[str, Tensor], progress: float) -> Tensor:
+            return super().forward(batch, progress) * float("nan")
+
+    prepare(1, 0)
+    examples = TinyExamples(np.ones((4, 5), dtype=np.int64), [])
+    with pytest.raises(FloatingPointError, match="step 0"):
+        fit(
+            Broken(),
+            examples,
+            RECIPE,
+            name="broken",
+            is_head=lambda _: False,
+            device=torch.device("cpu"),
+            checkpoint=tmp_path / "x",
+            depends_on="",
+        )
