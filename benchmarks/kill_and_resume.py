@@ -130,7 +130,7 @@ def finish(attempt: Attempt) -> None:
 
 def draw_moments(undisturbed: Attempt, kills: int, seed: int) -> list[Moment]:
     """Draw one moment from each of `kills` equal parts of the time until the last stage's end, in order."""
-    draw = random.Random(seed)  # noqa: S311 - no secret
+    draw = random.Random(seed)
     # The last two jobs are the scoring rule and the engine's own target: neither is a stage.
     stages_end = undisturbed.finishes[-3]
     part = (stages_end - undisturbed.started) / kills
@@ -162,7 +162,8 @@ def await_moment(attempt: Attempt, moment: Moment, jobs: int, done_before: int, 
         done = done_before if attempt.left is None else jobs - attempt.left
         if reached is None and done >= moment.jobs_done:
             reached = time.monotonic()
-        if done > moment.jobs_done or (reached is not None and time.monotonic() >= reached + moment.seconds_since):
+        passed = done > max(moment.jobs_done, done_before)
+        if passed or (reached is not None and time.monotonic() >= reached + moment.seconds_since):
             return True
         time.sleep(POLL_SECONDS)
     return False

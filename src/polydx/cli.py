@@ -37,12 +37,14 @@ def sample(
     folder: Annotated[Path, typer.Argument(help="Folder to make; an earlier sample in it is replaced.")],
     train: Annotated[int, typer.Option(min=1)] = 1500,
     test: Annotated[int, typer.Option(min=1)] = 500,
-    unlabelled: Annotated[int, typer.Option(min=0)] = 1000,
+    unlabelled: Annotated[int, typer.Option(min=1)] = 1000,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Generate the sample contest."""
     from polydx.contest.sample import write_sample
 
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise UserError(str(folder), "holds the folder you work in", "name a new folder")
     write_sample(folder, train, test, unlabelled, seed)
     print(f"sample: {train} training, {test} test, {unlabelled} unlabelled records in {folder}", file=sys.stderr)
 
@@ -56,13 +58,17 @@ def check(
     from polydx.plan import describe, jobs
 
     settings = load_settings(config, overrides or ())
+    contest = settings.contest
     summary: dict[str, object] = {"run": settings.run.name, "jobs": jobs(settings)}
-    if settings.contest.sample is not None and not settings.contest.folder.exists():
-        summary["contest"] = f"would be generated in {settings.contest.folder}"
+    if contest.sample is not None and not contest.folder.exists():
+        summary["contest"] = f"would be generated in {contest.folder}"
     else:
         from polydx.stages.s1_clean import check_raw
 
-        summary["contest"] = check_raw(settings.contest, settings.clean)
+        summary["contest"] = check_raw(contest, settings.clean)
+        if contest.truth is not None and not (contest.folder / contest.truth).is_file():
+            problem = "there is no such file"
+            raise UserError(str(contest.folder / contest.truth), problem, "put it there, or set contest.truth=null")
     print(describe(summary))
 
 
@@ -106,13 +112,14 @@ def split(config: Config, overrides: Overrides = None) -> None:
 @app.command()
 def pretrain(config: Config, encoder: Annotated[str, typer.Option()], overrides: Overrides = None) -> None:
     """Stage 4: pre-train one encoder on the contest's text."""
+    settings = load_settings(config, overrides or ())
+    chosen = _entry(settings.encoders, "--encoder", encoder)
     from polydx.stages import s4_pretrain
 
-    settings = load_settings(config, overrides or ())
     s4_pretrain.run(
         RunPaths(settings.run.name),
         encoder,
-        _entry(settings.encoders, "--encoder", encoder),
+        chosen,
         settings.contest.language,
         settings.compute,
         settings.run.seed,
@@ -128,13 +135,14 @@ def finetune(
     overrides: Overrides = None,
 ) -> None:
     """Stage 5: train one member on one fold in one round."""
+    settings = load_settings(config, overrides or ())
+    chosen = _entry(settings.members, "--member", member)
     from polydx.stages import s5_finetune
 
-    settings = load_settings(config, overrides or ())
     s5_finetune.run(
         RunPaths(settings.run.name),
         member,
-        _entry(settings.members, "--member", member),
+        chosen,
         round_number,
         fold,
         settings.contest.language,
@@ -161,11 +169,11 @@ def distil(
     overrides: Overrides = None,
 ) -> None:
     """Stage 7: teach one student."""
-    from polydx.stages import s7_distil
-
     if fold != ALL_ROWS and not fold.isdecimal():
         raise UserError("--fold", f"is {fold!r}", f"give a number or {ALL_ROWS}")
     settings = load_settings(config, overrides or ())
+    from polydx.stages import s7_distil
+
     s7_distil.run(
         RunPaths(settings.run.name),
         None if fold == ALL_ROWS else int(fold),
@@ -258,7 +266,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except typer.TyperException as error:
-        print(f"error: {' '.join(str(error).split())} See polydx --help.", file=sys.stderr)
+        # Without any argument the help stands there already, and the message is empty.
+        if message := " ".join(error.format_message().split()).rstrip("."):
+            print(f"error: {message}; see polydx --help", file=sys.stderr)
         return 2
     except OSError as error:
         if error.errno not in DISK_FULL:

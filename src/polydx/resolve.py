@@ -19,6 +19,9 @@ from polydx.errors import UserError
 BASE = "base.yaml"
 ENTRY_DEFAULTS = {"transformer": "transformer_defaults", "linear": "linear_defaults"}
 ENCODER_DEFAULTS = "encoder_defaults"
+NAMED_ENTRIES = ("encoders", "members")
+LONGEST_SHOWN = 60
+"""Characters of a value that an error shows."""
 
 Key = tuple[str, ...]
 Tree = dict[str, Any]
@@ -35,10 +38,11 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
         UserError: For the first fault found.
     """
     places: dict[Key, str] = {}
-    if path.suffix == ".json":
-        tree = _read(path, places)
-    else:
-        tree = _merge(_read(path.with_name(BASE), places), _read(path, places))
+    tree = _read(path, places)
+    if path.suffix != ".json":
+        base_places: dict[Key, str] = {}
+        tree = _merge(_read(path.with_name(BASE), base_places), tree)
+        places = base_places | places
     for override in overrides:
         _apply(tree, override, places)
     places = _lay_over_defaults(tree, places)
@@ -66,9 +70,11 @@ def _read(path: Path, places: dict[Key, str]) -> Tree:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(str(path), f"cannot be read ({type(error).__name__})", "give a UTF-8 text file") from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        loader = yaml.CSafeLoader(text)
+        node = loader.get_single_node()
+        value = loader.construct_document(node) if node is not None else None
+    # An impossible date, such as 2022-13-45, is a ValueError.
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
         raise UserError(f"{path}{line}", "is not valid YAML", "check indentation, colons and quotes there") from None
@@ -105,36 +111,55 @@ def _apply(tree: Tree, override: str, places: dict[Key, str]) -> None:
         raise UserError(f"argument {override!r}", "is not key=value", "write for example split.folds=3")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise UserError(f"argument {override!r}", "its value is not valid YAML", "quote it") from None
     *parents, last = name.split(".")
     here = tree
     for depth, parent in enumerate(parents):
+        if depth >= 2 and parents[0] in NAMED_ENTRIES:
+            # What the entry itself doesn't say comes from its defaults, which are laid under it later.
+            here.setdefault(parent, {})
         if not isinstance(here.get(parent), dict):
-            known = ".".join(parents[: depth + 1])
-            raise UserError(f"argument {override!r}", f"there is no section {known!r}", _suggest(parent, here))
+            section = ".".join(parents[: depth + 1])
+            fix = f"set it whole, as {section}={{…}}" if parent in here else _suggest(parent, here)
+            raise UserError(f"argument {override!r}", f"there is no section {section!r}", fix)
         here = here[parent]
-    if value is None and tree.get(parents[0] if parents else "") is here and parents[0] in ("members", "encoders"):
-        here.pop(last, None)
+    if value is None and parents in (["members"], ["encoders"]):
+        if last not in here:
+            raise UserError(f"argument {override!r}", f"there is no {last!r} to remove", _suggest(last, here))
+        del here[last]
     else:
         here[last] = (
             _merge(here[last], value) if isinstance(here.get(last), dict) and isinstance(value, dict) else value
         )
-    places[(*parents, last)] = f"argument {override!r}"
+    _note_argument(value, (*parents, last), f"argument {override!r}", places)
+
+
+def _note_argument(value: object, key: Key, place: str, places: dict[Key, str]) -> None:
+    places[key] = place
+    if isinstance(value, dict):
+        for name, child in value.items():
+            _note_argument(child, (*key, str(name)), place, places)
 
 
 def _lay_over_defaults(tree: Tree, places: dict[Key, str]) -> dict[Key, str]:
     """Complete every encoder and member from the defaults of its kind; defaults' places count for them."""
     defaults = {name: tree.pop(name, {}) for name in (ENCODER_DEFAULTS, *ENTRY_DEFAULTS.values())}
+    for source, values in defaults.items():
+        if not isinstance(values, dict):
+            place = places[(source,)]
+            raise UserError(
+                f"{place}: {source}", f"is {_shown(values)}", "write key: value lines below it, or leave it out"
+            )
     completed = dict(places)
-    for group in ("encoders", "members"):
+    for group in NAMED_ENTRIES:
         entries = tree.get(group)
         if not isinstance(entries, dict):
             continue
         for name, entry in entries.items():
             if not isinstance(entry, dict):
                 continue
-            source = ENCODER_DEFAULTS if group == "encoders" else ENTRY_DEFAULTS.get(entry.get("kind", ""), "")
+            source = ENCODER_DEFAULTS if group == "encoders" else ENTRY_DEFAULTS.get(str(entry.get("kind")), "")
             entries[name] = _merge(defaults.get(source, {}), entry)
             for key, place in places.items():
                 if key[0] == source:
@@ -151,21 +176,26 @@ def _place(key: Key, places: Mapping[Key, str], path: Path) -> str:
 
 
 def _suggest(name: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else "choose one of " + ", ".join(sorted(known))
+    names = sorted(str(key) for key in known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else "choose one of " + (", ".join(names) or "none")
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
 
 
 def _first_fault(error: ValidationError, places: Mapping[Key, str], path: Path) -> UserError:
     fault = error.errors(include_url=False)[0]
-    # A member's kind stands in pydantic's path as if it were a key.
-    parts = [str(part) for part in fault["loc"]]
+    # A member's kind stands in pydantic's path as if it were a key, and so does the mark of a bad name.
+    parts = [str(part) for part in fault["loc"] if part != "[key]"]
     if parts[0] == "members" and len(parts) > 2:
         del parts[2]
     key = tuple(parts)
     name = ".".join(key)
     place = _place(key, places, path)
-    value = json.dumps(fault["input"], ensure_ascii=False, default=str)
-    shown = value if len(value) <= 60 else value[:57] + "..."
+    shown = _shown(fault["input"])
     if fault["type"] == "extra_forbidden":
         known = {field: None for section in Section.__subclasses__() for field in section.model_fields}
         close = difflib.get_close_matches(key[-1], known, n=1)
@@ -174,7 +204,8 @@ def _first_fault(error: ValidationError, places: Mapping[Key, str], path: Path) 
     if fault["type"] == "missing":
         return UserError(f"{place}: {name}", "is missing", "add it; configs/base.yaml shows every setting")
     if fault["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        return UserError(f"{place}: {name}.kind", f"is not a kind of member in {shown}", "use transformer or linear")
+        place, kind = _place((*key, "kind"), places, path), fault["input"].get("kind")
+        return UserError(f"{place}: {name}.kind", f"is {_shown(kind)}", f"use {' or '.join(ENTRY_DEFAULTS)}")
     message = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
     return UserError(f"{place}: {name}", f"is {shown}", message)
 
@@ -227,9 +258,14 @@ def _section_contradictions(settings: Settings, known: str) -> Iterator[tuple[Ke
         yield ("pseudo", "rounds"), f"is {pseudo.rounds}, but no rows to label", "allow test_rows or give unlabelled"
     if pseudo.ramp_start > pseudo.ramp_end:
         yield ("pseudo", "ramp_start"), f"is {pseudo.ramp_start}", f"stay at or below ramp_end {pseudo.ramp_end}"
-    if pseudo.negative_below > pseudo.positive_above:
-        yield ("pseudo", "negative_below"), f"is {pseudo.negative_below}", "stay at or below positive_above"
+    if pseudo.cutoff == "fixed" and pseudo.negative_below >= pseudo.positive_above:
+        fix = f"stay below positive_above {pseudo.positive_above}"
+        yield ("pseudo", "negative_below"), f"is {pseudo.negative_below}", fix
     if settings.distil.enabled and settings.distil.encoder not in settings.encoders:
         yield ("distil", "encoder"), f"{settings.distil.encoder!r} is not in encoders", f"choose one of: {known}"
     if settings.stack.min_labels > settings.stack.max_labels:
-        yield ("stack", "min_labels"), f"is {settings.stack.min_labels}", "stay at or below max_labels"
+        yield (
+            ("stack", "min_labels"),
+            f"is {settings.stack.min_labels}",
+            f"stay at or below max_labels {settings.stack.max_labels}",
+        )

@@ -21,7 +21,7 @@ SETTINGS = (
     "encoders.small_bert=null",
     "members.bert_fgm=null",
     "members.linear=null",
-    "members.ernie_pgd={epochs: 15, batch_size: 8}", "encoders.small_ernie.pretrain.whole_words=false",
+    "members.ernie_pgd={epochs: 15, batch_size: 8}",
     "pseudo.rounds=0",
     "distil.enabled=false",
     "stack.candidates=[mean]",

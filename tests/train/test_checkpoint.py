@@ -34,10 +34,9 @@ def train(module: nn.Module, optimiser: torch.optim.AdamW, average: MovingAverag
 def everything(module: nn.Module, optimiser: torch.optim.AdamW, average: MovingAverage) -> list[bytes]:
     states = [optimiser.state[parameter] for parameter in module.parameters()]
     moments = [value for state in states for _, value in sorted(state.items())]
-    return [
-        tensor.detach().numpy().tobytes()
-        for tensor in [*module.state_dict().values(), *moments, *average.weights.values(), torch.get_rng_state()]
-    ]
+    averages = [average.weights[name] for name, _ in module.named_parameters()]
+    tensors = [*module.state_dict().values(), *moments, *averages, torch.get_rng_state()]
+    return [tensor.detach().numpy().tobytes() for tensor in tensors]
 
 
 def test_round_trip_restores_everything_that_a_step_depends_on(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from polydx.train.adversary import new_adversary
+from polydx.train.batching import plan_batches
 from polydx.train.device import prepare
 from polydx.train.loop import FitReport, Recipe, fit
+from polydx.train.optimiser import new_optimiser
 
 RECIPE = Recipe(
     epochs=3,
@@ -114,6 +116,30 @@ def test_killed_and_resumed_gives_the_same_bits(tmp_path: Path, fails_at: int, s
     assert calls == 15 - (fails_at - 1)
     assert same(undisturbed, resumed)
     assert replace(resumed_report, seconds=0) == replace(report, seconds=0)
+
+
+def test_the_loop_equals_a_plain_one(tmp_path: Path) -> None:
+    """Warm-up and decay, two rates, clipping and the step's own draws, written out."""
+    recipe = replace(RECIPE, average_decay=None, clip_norm=0.1, warmup_share=0.2)
+    task, report, _ = train(tmp_path / "x", recipe=recipe, adversarial=False)
+
+    prepare(1, 0)
+    plain = TinyTask()
+    examples = TinyExamples(np.random.default_rng(0).integers(1, 20, (18, 5)), [])
+    optimiser = new_optimiser(plain, 1e-2, 2e-2, 0.01, lambda name: name.startswith("head."))
+    factors = [1 / 4, 2 / 4, 3 / 4, *(left / 12 for left in range(12, 0, -1))]
+    losses = []
+    for step, rows in enumerate(plan_batches(examples.lengths, 4, 3, seed=7)):
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * factors[step]
+        loss = plain(examples.batch(rows, np.random.default_rng([7, step])), step / 15)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.1)
+        optimiser.step()
+        losses.append(loss.item())
+    assert same(task, plain)
+    assert report.final_loss == losses[-1]
 
 
 def test_adversarial_steps_start_with_their_epoch(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 import pytest
-import torch
 from torch import nn
 
-from polydx.train.averaging import MovingAverage
 from polydx.train.optimiser import learning_rate_factor, new_optimiser
 
 
@@ -34,17 +32,3 @@ def test_groups_have_their_rates_and_only_matrices_decay() -> None:
         "head.weight": (1e-2, 0.1),
         "head.bias": (1e-2, 0.0),
     }
-
-
-def test_the_moving_average_by_hand() -> None:
-    model = nn.Linear(1, 1, bias=False)
-    nn.init.constant_(model.weight, 1.0)
-    average = MovingAverage(model, 0.5)
-    expected = 1.0
-    for step, value in enumerate([3.0, 5.0, -2.0, 4.0], start=1):
-        nn.init.constant_(model.weight, value)
-        average.update(model)
-        decay = min(0.5, step / (step + 10))
-        expected = decay * expected + (1 - decay) * value
-    average.copy_to(model)
-    torch.testing.assert_close(model.weight.item(), expected, rtol=0, atol=1e-6)

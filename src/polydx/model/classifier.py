@@ -1,38 +1,30 @@
-"""A text encoder with a linear head over pooled tokens."""
+"""A text encoder with a head that scores every label."""
 
 from pathlib import Path
-from typing import Literal
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import PreTrainedModel
 
 from polydx.artifacts import read_json, write_json
 from polydx.model.encoders import load_encoder, save_folder
-
-MEAN_SCALE = 10.0
-"""The normalised mean has length 1; times this its entries have the size a head's default weights are made for."""
-
-Pooling = Literal["first", "mean"]
+from polydx.model.heads import Pooling, new_head
 
 
 class TextClassifier(nn.Module):
-    """Encoder, pooling, dropout, linear head.
+    """Encoder and head.
 
     Attributes:
         encoder: A Hugging Face encoder without a pooling layer.
-        head: The linear layer; its parameters' names start with `head.`.
+        head: From `new_head`; its parameters' names start with `head.`.
     """
 
     def __init__(self, encoder: PreTrainedModel, labels: int, pooling: Pooling, dropout: float) -> None:
         super().__init__()
         self.encoder = encoder
+        self.labels = labels
         self.pooling: Pooling = pooling
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(encoder.config.hidden_size, labels)
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
+        self.head = new_head(encoder.config.hidden_size, labels, pooling, dropout)
 
     @property
     def word_embedding(self) -> nn.Embedding:
@@ -53,12 +45,7 @@ class TextClassifier(nn.Module):
             `[batch, labels]`, float32, logits.
         """
         hidden: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        if self.pooling == "first":
-            pooled = hidden[:, 0]
-        else:
-            mask = attention_mask[..., None].to(hidden.dtype)
-            pooled = MEAN_SCALE * functional.normalize((hidden * mask).sum(1), dim=-1)
-        logits: Tensor = self.head(self.dropout(pooled))
+        logits: Tensor = self.head(hidden, attention_mask)
         return logits.float()
 
 
@@ -68,7 +55,7 @@ def save_classifier(model: TextClassifier, folder: Path) -> None:
     save_file(
         {key: value.detach().cpu() for key, value in model.head.state_dict().items()}, folder / "head.safetensors"
     )
-    write_json(folder / "classifier.json", {"pooling": model.pooling, "labels": model.head.out_features})
+    write_json(folder / "classifier.json", {"pooling": model.pooling, "labels": model.labels})
 
 
 def load_classifier(folder: Path, dropout: float) -> TextClassifier:

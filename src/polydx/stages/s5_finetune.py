@@ -93,6 +93,7 @@ def run(
     else:
         goes_on = pseudo is not None and pseudo.continue_weights
         predict, figures = _fit_transformer(
+            name,
             member,
             texts,
             rows,
@@ -184,6 +185,7 @@ def _fit_linear(
 
 
 def _fit_transformer(
+    name: str,
     member: TransformerMember,
     texts: list[str],
     rows: FoldRows,
@@ -198,7 +200,8 @@ def _fit_transformer(
 ) -> tuple[Predict, dict[str, float]]:
     """`previous` is the classifier of the round before, to go on from; without it the encoder's weights start."""
     from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
-    from polydx.model.encoders import load_encoder, load_tokenizer
+    from polydx.model.encoders import check_length, load_encoder, load_tokenizer
+    from polydx.model.heads import start_at_rates
     from polydx.model.tokens import encode
     from polydx.train.adversary import new_adversary
     from polydx.train.classification import LabelledExamples, predict_probabilities, train_classifier
@@ -212,8 +215,10 @@ def _fit_transformer(
     labels = rows.targets.shape[1]
     if previous is None:
         model = TextClassifier(load_encoder(encoder, member.dropout), labels, member.pooling, member.dropout)
+        start_at_rates(model.head.bias, rows.targets)
     else:
         model = load_classifier(previous, member.dropout)
+    check_length(model.encoder, member.max_tokens, f"members.{name}.max_tokens")
     tokens = encode(load_tokenizer(encoder), texts, member.max_tokens)
     adversary = member.adversary
     report = train_classifier(

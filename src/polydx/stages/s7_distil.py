@@ -14,6 +14,7 @@ from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold
 from polydx.distil.training import DistillationTask, score, transfer_set
 from polydx.judge.folds import Folds, read_folds
 from polydx.model.encoders import check_length, load_tokenizer, save_folder
+from polydx.model.heads import start_at_rates
 from polydx.model.tokens import encode
 from polydx.paths import ALL_ROWS, RunPaths
 from polydx.provenance import code_hash
@@ -59,6 +60,7 @@ def run(
     drawn = np.sort(np.random.default_rng(own_seed).permutation(len(unlabelled))[: distil.max_unlabelled])
 
     model = new_student(paths.encoder(distil.encoder), distil.layers, records.label_names, distil.dropout)
+    start_at_rates(model.classifier.bias, records.targets()[learned])
     check_length(model, distil.max_tokens, "distil.max_tokens")
     tokenizer = load_tokenizer(paths.encoder(distil.encoder))
     tokenizer.model_max_length = distil.max_tokens

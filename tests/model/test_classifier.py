@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel, PreTrainedModel
+
+from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
+from polydx.model.heads import MEAN_SCALE, Pooling
+
+LABELS = 3
+
+
+@pytest.fixture
+def encoder() -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=30,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=16,
+        attention_probs_dropout_prob=0.0,
+    )
+    return BertModel(config, add_pooling_layer=False).eval()
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    mask = torch.tensor([[1, 1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1, 1], [1, 0, 0, 0, 0, 0, 0]])
+    return torch.randint(5, 30, (3, 7), generator=torch.Generator().manual_seed(1)) * mask, mask
+
+
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+def test_batched_logits_equal_a_plain_reference_row_by_row(encoder: PreTrainedModel, pooling: Pooling) -> None:
+    model = TextClassifier(encoder, LABELS, pooling, 0.1).eval()
+    input_ids, attention_mask = batch()
+    with torch.inference_mode():
+        found = model(input_ids, attention_mask)
+        for row, length in enumerate(attention_mask.sum(1).tolist()):
+            hidden = encoder(input_ids=input_ids[row : row + 1, :length]).last_hidden_state[0]
+            mean = hidden.mean(0)
+            pooled = hidden[0] if pooling == "first" else MEAN_SCALE * mean / mean.norm()
+            torch.testing.assert_close(found[row], model.head.weight @ pooled + model.head.bias, atol=1e-5, rtol=0)
+    assert found.dtype == torch.float32
+
+
+@pytest.mark.parametrize("pooling", ["first", "mean", "label_attention"])
+def test_round_trip_gives_the_same_logits_and_pooling(
+    encoder: PreTrainedModel, tmp_path: Path, pooling: Pooling, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = TextClassifier(encoder, LABELS, pooling, 0.1).eval()
+    save_classifier(model, tmp_path)
+    files = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
+    assert files == {"classifier.json", "head.safetensors", "encoder/config.json", "encoder/model.safetensors"}
+    assert capsys.readouterr() == ("", ""), "the library's progress bars would clutter the run's"
+
+    loaded = load_classifier(tmp_path, 0.3).eval()
+    assert loaded.pooling == pooling
+    assert loaded.head.dropout.p == 0.3
+    with torch.inference_mode():
+        assert torch.equal(loaded(*batch()), model(*batch()))
+
+
+def test_a_head_of_other_labels_is_refused(encoder: PreTrainedModel, tmp_path: Path) -> None:
+    save_classifier(TextClassifier(encoder, LABELS, "mean", 0.1), tmp_path)
+    text = (tmp_path / "classifier.json").read_text()
+    (tmp_path / "classifier.json").write_text(text.replace(f'"labels": {LABELS}', '"labels": 4'))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        load_classifier(tmp_path, 0.1)
+
+
+def test_the_word_embedding_is_the_encoders_table(encoder: PreTrainedModel) -> None:
+    model = TextClassifier(encoder, LABELS, "mean", 0.1)
+    assert model.word_embedding is encoder.get_submodule("embeddings.word_embeddings")
+    assert isinstance(model.word_embedding, nn.Embedding)
+    names = {name for name, _ in model.named_parameters()}
+    assert {name for name in names if name.startswith("head.")} == {"head.weight", "head.bias"}

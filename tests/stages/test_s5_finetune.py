@@ -1,0 +1,253 @@
+"""Stage 5 on a tiny run: both kinds of member, two rounds, and nothing learnt from a validation row's labels."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from polydx.artifacts import read_array, read_json, write_array, write_json
+from polydx.config import Compute, LinearMember, Pseudo, TransformerMember
+from polydx.contest.records import ID, LABELS, PART, TEST, TEXT, TRAIN, UNLABELLED
+from polydx.errors import UserError
+from polydx.judge.folds import FOLD, NEVER_VALIDATED, REPEAT, read_folds
+from polydx.model.encoders import new_encoder, save_folder
+from polydx.model.tokenizers import new_tokenizer
+from polydx.paths import FoldFiles, RunPaths
+from polydx.stages import s5_finetune
+
+BASE = yaml.safe_load((Path(__file__).parents[2] / "configs" / "base.yaml").read_text(encoding="utf-8"))
+COMPUTE = Compute.model_validate(BASE["compute"] | {"cores": 1, "device": "cpu", "checkpoint_seconds": 1e9})
+PARTS = {TRAIN: 24, TEST: 6, UNLABELLED: 10}
+FOLDS, LABEL_NAMES = 3, ["a", "b"]
+PSEUDO_ROWS = [1, 7, 12]
+SOFT_LABELS = [[0.9, 0.1], [0.2, 0.8], [0.7, 0.9]]
+ARRAYS = {"validation.npy", "test.npy", "unlabelled.npy"}
+LINEAR_MODEL = {"model/linear.json", "model/linear.safetensors"}
+TRANSFORMER_MODEL = {
+    "model/classifier.json",
+    "model/head.safetensors",
+    "model/encoder/config.json",
+    "model/encoder/model.safetensors",
+}
+
+Member = LinearMember | TransformerMember
+
+
+def transformer(**changes: Any) -> TransformerMember:
+    small = {"encoder": "small", "max_tokens": 16, "epochs": 2, "batch_size": 8, "bf16": "never"}
+    adversary = BASE["transformer_defaults"]["adversary"] | {"start_epoch": 1.0} | changes.pop("adversary", {})
+    return TransformerMember.model_validate(BASE["transformer_defaults"] | small | changes | {"adversary": adversary})
+
+
+def linear() -> LinearMember:
+    return LinearMember.model_validate(BASE["linear_defaults"] | {"word_ngrams": 1, "min_documents": 1})
+
+
+def pseudo(**changes: Any) -> Pseudo:
+    return Pseudo.model_validate(BASE["pseudo"] | {"rounds": 1, "ramp_start": 0.0, "ramp_end": 0.0} | changes)
+
+
+MEMBERS: dict[str, Callable[[], Member]] = {"linear": linear, "transformer": transformer}
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RunPaths:
+    """A run of three folds with an encoder and, for round 1, three pseudo-rows a fold."""
+    paths = RunPaths("tiny", tmp_path / "runs", tmp_path / "submissions")
+    draw = np.random.default_rng(0)
+    words = [f"word{number}" for number in range(20)]
+    parts = [part for part, rows in PARTS.items() for _ in range(rows)]
+    texts = [" ".join(draw.choice(words, draw.integers(4, 12))) for _ in parts]
+    labels = [[name for name in LABEL_NAMES if draw.random() < 0.5] if part == TRAIN else [] for part in parts]
+    table = pd.DataFrame({ID: [f"r{row}" for row in range(len(parts))], PART: parts, LABELS: labels, TEXT: texts})
+    paths.records.parent.mkdir(parents=True)
+    table.to_parquet(paths.records)
+    write_json(paths.labels, {"labels": LABEL_NAMES})
+    paths.folds.parent.mkdir(parents=True)
+    dealt = np.arange(PARTS[TRAIN]) % FOLDS
+    pd.DataFrame({ID: table[ID][: PARTS[TRAIN]], REPEAT: 0, FOLD: dealt}).to_parquet(paths.folds)
+    write_array(paths.pseudo(1, 1) / "rows.npy", np.array(PSEUDO_ROWS))
+    write_array(paths.pseudo(1, 1) / "soft_labels.npy", np.array(SOFT_LABELS, dtype=np.float32))
+    tokenizer = new_tokenizer("words", texts, 40)
+    torch.manual_seed(0)
+    encoder = new_encoder(
+        "bert",
+        vocabulary_size=len(tokenizer),
+        layers=1,
+        hidden_size=16,
+        heads=2,
+        intermediate_size=32,
+        max_positions=32,
+        dropout=0.1,
+    )
+    save_folder(paths.encoder("small"), encoder, tokenizer)
+    return paths
+
+
+def finetune(
+    paths: RunPaths,
+    member: Member,
+    round_number: int = 0,
+    *,
+    labels: Pseudo | None = None,
+    teaches: bool = False,
+    fold: int = 1,
+) -> FoldFiles:
+    s5_finetune.run(paths, "m", member, round_number, fold, "tokens", labels, COMPUTE, teaches, seed=0)
+    return paths.fold_model("m", round_number, fold)
+
+
+def written(files: FoldFiles) -> dict[str, bytes]:
+    """Bytes of every file but the report, which holds seconds."""
+    found = sorted(file for file in files.folder.rglob("*") if file.is_file() and file != files.report)
+    return {str(file.relative_to(files.folder)): file.read_bytes() for file in found}
+
+
+def relabel(paths: RunPaths, rows: np.ndarray) -> None:
+    """Give training rows the opposite labels."""
+    table = pd.read_parquet(paths.records)
+    table[LABELS] = [
+        [name for name in LABEL_NAMES if name not in labels] if row in rows else list(labels)
+        for row, labels in enumerate(table[LABELS])
+    ]
+    table.to_parquet(paths.records)
+
+
+@pytest.mark.parametrize("kind", MEMBERS)
+def test_a_job_writes_its_files_and_reruns_to_the_same_bytes(
+    paths: RunPaths, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = finetune(paths, MEMBERS[kind](), teaches=True)
+    first = written(files)
+    assert set(first) == ARRAYS | {"training.npy"} | (LINEAR_MODEL if kind == "linear" else TRANSFORMER_MODEL)
+    for file, rows in ((files.validation, 8), (files.training, 16), (files.test, 6), (files.unlabelled, 10)):
+        array = read_array(file)
+        assert (array.shape, array.dtype) == ((rows, 2), np.float32)
+        assert 0 <= array.min() <= array.max() <= 1
+    report = read_json(files.report)
+    assert {key: report[key] for key in ("member", "round", "fold", "training_rows", "pseudo_rows")} == {
+        "member": "m",
+        "round": 0,
+        "fold": 1,
+        "training_rows": 16,
+        "pseudo_rows": 0,
+    }
+    assert {"steps", "seconds", "adversarial_steps", "final_loss"} <= set(report)
+    assert report["steps"] == (0 if kind == "linear" else 4)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("s5 finetune m-round0-fold1: 16 rows and 0 pseudo-rows")
+    assert not paths.checkpoints("finetune-m-round0-fold1").exists()
+
+    finetune(paths, MEMBERS[kind](), teaches=True)
+    assert written(files) == first
+
+
+@pytest.mark.parametrize("kind", MEMBERS)
+def test_who_does_not_teach_predicts_no_training_rows(paths: RunPaths, kind: str) -> None:
+    assert set(written(finetune(paths, MEMBERS[kind]()))) & (ARRAYS | {"training.npy"}) == ARRAYS
+
+
+def test_folds_and_members_differ(paths: RunPaths) -> None:
+    tests = [read_array(finetune(paths, transformer(), fold=fold).test).tobytes() for fold in range(FOLDS)]
+    assert len(set(tests)) == FOLDS
+
+
+@pytest.mark.parametrize("round_number", [0, 1])
+@pytest.mark.parametrize("kind", MEMBERS)
+def test_labels_of_validation_rows_change_nothing_that_is_written(
+    paths: RunPaths, kind: str, round_number: int
+) -> None:
+    def both() -> dict[str, bytes]:
+        finetune(paths, MEMBERS[kind]())
+        if round_number:
+            finetune(paths, MEMBERS[kind](), 1, labels=pseudo(), teaches=True)
+        return written(paths.fold_model("m", round_number, 1))
+
+    clean = both()
+    folds = read_folds(paths.folds)
+    relabel(paths, np.flatnonzero(folds.validation(1)))
+    assert both() == clean
+    relabel(paths, np.flatnonzero(folds.training(1)))
+    assert both() != clean, "a training row's labels do change it"
+
+
+def test_an_inner_choice_does_not_see_the_validation_rows_either(paths: RunPaths) -> None:
+    member = transformer(weights="inner", inner_share=0.25)
+    clean = written(finetune(paths, member))
+    relabel(paths, np.flatnonzero(read_folds(paths.folds).validation(1)))
+    assert written(finetune(paths, member)) == clean
+
+
+@pytest.mark.parametrize("kind", MEMBERS)
+def test_round_one_learns_from_the_pseudo_rows(paths: RunPaths, kind: str) -> None:
+    finetune(paths, MEMBERS[kind]())
+    files = finetune(paths, MEMBERS[kind](), 1, labels=pseudo())
+    report = read_json(files.report)
+    assert (report["round"], report["training_rows"], report["pseudo_rows"]) == (1, 16, 3)
+    first = written(files)
+    finetune(paths, MEMBERS[kind](), 1, labels=pseudo(final_weight=0.0))
+    unweighted = written(files)
+    assert unweighted["test.npy"] != first["test.npy"]
+
+    soft_labels = paths.pseudo(1, 1) / "soft_labels.npy"
+    write_array(soft_labels, 1 - read_array(soft_labels))
+    finetune(paths, MEMBERS[kind](), 1, labels=pseudo(final_weight=0.0))
+    assert written(files) == unweighted, "rows without weight teach nothing"
+    finetune(paths, MEMBERS[kind](), 1, labels=pseudo())
+    assert written(files)["test.npy"] != first["test.npy"]
+
+
+def test_pseudo_rows_are_places_among_test_then_unlabelled_rows(paths: RunPaths) -> None:
+    records = pd.read_parquet(paths.records)
+    part = records[PART].to_numpy()
+    rows = s5_finetune._rows(part, np.zeros((24, 2), dtype=np.float32), read_folds(paths.folds), 1)
+    rows = s5_finetune._with_pseudo_rows(rows, paths.pseudo(1, 1))
+    assert rows.pseudo.tolist() == [24 + 1, 30 + 1, 30 + 6]
+    assert rows.is_pseudo.tolist() == [False] * 16 + [True] * 3
+    assert len(rows.learned) == len(rows.targets) == 19
+
+
+def test_going_on_starts_from_the_round_before_and_starting_over_does_not(paths: RunPaths) -> None:
+    def round_one(goes_on: bool) -> bytes:
+        labels = pseudo(continue_weights=goes_on)
+        return written(finetune(paths, transformer(), 1, labels=labels))["model/encoder/model.safetensors"]
+
+    finetune(paths, transformer())
+    going_on, over = round_one(goes_on=True), round_one(goes_on=False)
+    assert going_on != over
+    finetune(paths, transformer(learning_rate=1e-3))
+    assert round_one(goes_on=True) != going_on
+    assert round_one(goes_on=False) == over
+
+
+def test_adversarial_steps_are_counted_and_round_one_needs_no_clean_epochs(paths: RunPaths) -> None:
+    member = transformer(adversary={"method": "fgm"})
+    assert read_json(finetune(paths, member).report)["adversarial_steps"] == 2
+    report = read_json(finetune(paths, member, 1, labels=pseudo()).report)
+    assert report["adversarial_steps"] == report["steps"] == 3
+
+
+def test_a_contest_without_unlabelled_rows_writes_an_empty_array(paths: RunPaths) -> None:
+    table = pd.read_parquet(paths.records)
+    table[table[PART] != UNLABELLED].to_parquet(paths.records)
+    for member in (linear(), transformer()):
+        assert read_array(finetune(paths, member).unlabelled).shape == (0, 2)
+
+
+def test_a_hold_out_trains_on_the_rows_that_are_never_validated(paths: RunPaths) -> None:
+    folds = pd.read_parquet(paths.folds)
+    folds[FOLD] = np.where(folds[FOLD] == 0, 0, NEVER_VALIDATED)
+    folds.to_parquet(paths.folds)
+    files = finetune(paths, linear(), fold=0)
+    assert read_array(files.validation).shape == (8, 2)
+    assert read_json(files.report)["training_rows"] == 16
+
+
+def test_more_tokens_than_positions_is_the_users_fault(paths: RunPaths) -> None:
+    with pytest.raises(UserError, match=r"members\.m\.max_tokens: is 33; stay within the encoder's 32 positions"):
+        finetune(paths, transformer(max_tokens=33))
+    assert not paths.fold_model("m", 0, 1).folder.exists()

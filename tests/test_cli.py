@@ -1,0 +1,134 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from polydx.cli import main
+
+SMOKE = Path(__file__).parents[1] / "configs" / "smoke.yaml"
+TRUTH = {"1": ["a"], "2": ["a", "b"], "3": ["b"]}
+SUBMISSION = {"1": ["a"], "2": ["a"], "3": ["b"]}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands write below the folder they are started in."""
+    monkeypatch.chdir(tmp_path)
+
+
+def write(name: str, value: object) -> Path:
+    path = Path(name)
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path
+
+
+FAULTS = {
+    "unknown_command": (["finetoon"], "No such command 'finetoon'"),
+    "missing_argument": (["check"], "Missing argument 'config'"),
+    "missing_option": (["clean"], "Missing option '--config'"),
+    "unknown_option": (["sample", "out", "--trian", "3"], "No such option: --trian"),
+    "no_number": (["sample", "out", "--train", "many"], "Invalid value for '--train'"),
+    "number_out_of_range": (["sample", "out", "--unlabelled", "0"], "Invalid value for '--unlabelled'"),
+    "negative_fold": (["finetune", "--config", str(SMOKE), "--member", "linear", "--fold", "-1"], "'--fold'"),
+    "unknown_member": (
+        ["finetune", "--config", str(SMOKE), "--member", "forest", "--fold", "0"],
+        "--member: 'forest' is not in the configuration; choose one of bert_fgm, ernie_pgd, linear",
+    ),
+    "unknown_encoder": (
+        ["pretrain", "--config", str(SMOKE), "--encoder", "big"],
+        "--encoder: 'big' is not in the configuration; choose one of small_bert, small_ernie",
+    ),
+    "unknown_fold": (["distil", "--config", str(SMOKE), "--fold", "some"], "--fold: is 'some'; give a number or all"),
+    "no_configuration": (["check", "absent.yaml"], "absent.yaml: no such configuration file"),
+    "bad_setting": (["check", str(SMOKE), "split.folds=1"], "argument 'split.folds=1': split.folds: is 1"),
+    "no_submission": (["score", "absent.json", "truth.json"], "absent.json: there is no such file"),
+    "own_folder": (["sample", "."], ".: holds the folder you work in; name a new folder"),
+    "occupied_folder": (["sample", str(SMOKE.parent)], "exists and is no sample contest"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_a_fault_is_one_line_and_status_2(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, expected = FAULTS[name]
+    write("truth.json", TRUTH)
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("error: ")
+    assert output.err.count("\n") == 1
+    assert expected in output.err
+    assert "; " in output.err
+    assert [path.name for path in Path().iterdir()] == ["truth.json"]
+
+
+def test_help_is_no_fault_but_no_command_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    helped = capsys.readouterr()
+    assert "finetune" in helped.out
+    assert main([]) == 2
+    bare = capsys.readouterr()
+    assert "finetune" in bare.out + bare.err
+    assert "error" not in bare.out + bare.err
+
+
+def test_a_bug_gets_its_traceback() -> None:
+    with pytest.raises(FileNotFoundError, match=r"records\.parquet"):
+        main(["split", "--config", str(SMOKE)])
+
+
+def test_score_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(write("submission.json", SUBMISSION)), str(write("truth.json", TRUTH))]
+    assert main(["score", *files]) == 0
+    expected = {"macro_f1": (1 + 2 / 3) / 2, "macro_f1_present": (1 + 2 / 3) / 2, "micro_f1": 6 / 7}
+    found = json.loads(capsys.readouterr().out)
+    assert found == {name: pytest.approx(value) for name, value in expected.items()} | {"records": 3, "labels": 2}
+
+    Path("labels.txt").write_text("a\nb\nc\n", encoding="utf-8")
+    assert main(["score", *files, "--labels", "labels.txt", "--per-label"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["macro_f1"] == pytest.approx((1 + 2 / 3) / 3)
+    assert found["macro_f1_present"] == pytest.approx((1 + 2 / 3) / 2)
+    assert [row["label"] for row in found["per_label"]] == ["a", "b", "c"]
+
+
+@pytest.fixture
+def sample() -> Path:
+    sizes = ["--train", "30", "--test", "6", "--unlabelled", "4", "--seed", "3"]
+    assert main(["sample", "contest", *sizes]) == 0
+    return Path("contest")
+
+
+def test_sample_writes_the_contest_and_says_so(capsys: pytest.CaptureFixture[str], sample: Path) -> None:
+    assert capsys.readouterr().err == "sample: 30 training, 6 test, 4 unlabelled records in contest\n"
+    files = {"train.json", "test.json", "unlabelled.json", "labels.txt", "truth.json"}
+    assert {path.name for path in sample.iterdir()} == files
+    sizes = [len(json.loads((sample / f"{name}.json").read_text(encoding="utf-8"))) for name in ("train", "truth")]
+    assert sizes == [30, 6]
+
+
+def test_check_before_the_sample_is_made(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(SMOKE)]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["run"] == "smoke"
+    assert summary["jobs"]["finetune"] == 12
+    assert summary["contest"] == "would be generated in data/smoke"
+    assert list(Path().iterdir()) == []
+
+
+def test_check_reads_the_contest_and_misses_an_absent_truth_file(
+    capsys: pytest.CaptureFixture[str], sample: Path
+) -> None:
+    arguments = ["check", str(SMOKE), f"contest.folder={sample}"]
+    assert main(arguments) == 0
+    contest = json.loads(capsys.readouterr().out)["contest"]
+    assert {name: contest[name] for name in ("train", "test", "unlabelled", "labels")} == {
+        "train": 30,
+        "test": 6,
+        "unlabelled": 4,
+        "labels": 52,
+    }
+    (sample / "truth.json").unlink()
+    assert main(arguments) == 2
+    fix = "put it there, or set contest.truth=null"
+    assert capsys.readouterr().err == f"error: contest/truth.json: there is no such file; {fix}\n"
+    assert main([*arguments, "contest.truth=null"]) == 0

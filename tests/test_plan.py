@@ -1,0 +1,63 @@
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from polydx.plan import describe, fold_jobs, jobs, missing_packages
+from polydx.resolve import load_settings
+
+SMOKE = Path(__file__).parents[1] / "configs" / "smoke.yaml"
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        ("{scheme: stratified, folds: 4}", 4),
+        ("{scheme: plain, folds: 3}", 3),
+        ("{scheme: repeated, folds: 3, repeats: 2}", 6),
+        ("{scheme: holdout}", 1),
+    ],
+)
+def test_fold_jobs(split: str, expected: int) -> None:
+    assert fold_jobs(load_settings(SMOKE, [f"split={split}"]).split) == expected
+
+
+def test_jobs_stand_in_the_order_of_the_pipeline() -> None:
+    assert list(jobs(load_settings(SMOKE)).items()) == [
+        ("clean", 1),
+        ("inspect", 1),
+        ("split", 1),
+        ("pretrain", 2),
+        ("finetune", 3 * 2 * 2),
+        ("pseudo", 2),
+        ("distil", 3),
+        ("stack", 1),
+        ("submit", 1),
+    ]
+
+
+def test_what_is_switched_off_has_no_jobs() -> None:
+    planned = jobs(load_settings(SMOKE, ["pseudo.rounds=0", "distil.enabled=false"]))
+    assert (planned["finetune"], planned["pseudo"], planned["distil"]) == (3 * 2, 0, 0)
+
+
+def test_only_packages_that_are_not_installed_in_that_version_are_missing() -> None:
+    def package(name: str, requirement: str) -> str:
+        return f"encoders.{name}={{source: pretrained, package: {requirement}}}"
+
+    settings = load_settings(
+        SMOKE,
+        [
+            package("installed", f"pydantic=={version('pydantic')}"),
+            package("other_version", "pydantic==0.0.1"),
+            package("absent", "polydx-absent-weights==1.0"),
+        ],
+    )
+    assert missing_packages(settings) == ["pydantic==0.0.1", "polydx-absent-weights==1.0"]
+
+
+def test_describe_keeps_order_and_script() -> None:
+    text = describe({"b": 1, "a": "肺炎"})
+    assert "肺炎" in text
+    assert list(json.loads(text)) == ["b", "a"]
