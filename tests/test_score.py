@@ -103,8 +103,17 @@ def run(tmp_path):
     table = {"id": ["r0", "r1", "r2"], "part": ["train", "test", "test"], "labels": [["a"], [], []]}
     pd.DataFrame(table).to_parquet(paths.records, index=False)
     write_json(paths.labels, {"labels": ["a", "b"]})
-    entry = {"oof_macro_f1": 0.5, "test_macro_f1": None, "test_interval": None, "pseudo_rows": 3}
+    entry = {
+        "oof_macro_f1": 0.5,
+        "oof_interval": [0.4, 0.6],
+        "test_macro_f1": None,
+        "test_interval": None,
+        "pseudo_rows": 3,
+        "adversarial_steps": 0,
+    }
     card = {
+        "run": "r",
+        "encoders": {},
         "final": entry,
         "members": {"tfidf.round0": entry},
         "student": None,
@@ -138,7 +147,9 @@ def check(run, contest):
 def test_the_truth_fills_every_entry(run, tmp_path, capsys):
     write(tmp_path / "truth.json", {"r2": ["b"], "r1": ["a", "unofficial"]})
     check(run, contest_of(tmp_path, truth="truth.json"))
-    assert "test macro-F1 1.0000" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "test macro-F1 1.0000" in said.err
+    assert "Macro-F1 of run r" in said.out
 
 
 def test_a_table_in_the_contests_format_is_a_truth_too_and_aliases_count(run, tmp_path):

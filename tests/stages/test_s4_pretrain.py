@@ -51,7 +51,7 @@ OUTPUTS = {"config.json", "model.safetensors", "pretraining.json", "tokenizer.js
 
 
 def compute(seconds: float) -> Compute:
-    return Compute(cores=1, threads=1, device="cpu", checkpoint_seconds=seconds)
+    return Compute(cores=1, threads=1, pretraining_threads=1, device="cpu", checkpoint_seconds=seconds)
 
 
 def encoder(**changes: Any) -> Encoder:
@@ -121,7 +121,7 @@ from polydx.config import Compute, Encoder
 from polydx.paths import RunPaths
 from polydx.stages import s4_pretrain
 encoder = Encoder.model_validate_json(sys.argv[2])
-compute = Compute(cores=1, threads=1, device="cpu", checkpoint_seconds=1e-9)
+compute = Compute(cores=1, threads=1, pretraining_threads=1, device="cpu", checkpoint_seconds=1e-9)
 s4_pretrain.run(RunPaths("run", runs=Path(sys.argv[1])), "small", encoder, "zh", compute, 0)
 """
 

@@ -42,7 +42,7 @@ DISTIL = Distil(
     max_unlabelled=8,
     bf16="never",
 )
-COMPUTE = Compute(cores=1, threads=1, device="cpu", checkpoint_seconds=60.0)
+COMPUTE = Compute(cores=1, threads=1, pretraining_threads=1, device="cpu", checkpoint_seconds=60.0)
 
 
 def sizes(paths: RunPaths, fold: int) -> dict[str, int]:
