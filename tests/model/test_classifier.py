@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedModel
 
 from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
-from polydx.model.heads import MEAN_SCALE, Pooling
+from polydx.model.heads import Pooling
 
 LABELS = 3
 

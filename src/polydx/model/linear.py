@@ -17,10 +17,10 @@ from sklearn.linear_model import LogisticRegression
 
 from polydx.artifacts import Array, Floats, read_json, replacing, write_json
 from polydx.errors import UserError
+from polydx.text.normalise import Language
 from polydx.text.words import words
 
 Doubles = npt.NDArray[np.float64]
-Language = Literal["zh", "en", "tokens"]
 
 SETTINGS_FILE = "linear.json"
 WEIGHTS_FILE = "linear.safetensors"

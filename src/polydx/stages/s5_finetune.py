@@ -215,7 +215,7 @@ def _fit_transformer(
     labels = rows.targets.shape[1]
     if previous is None:
         model = TextClassifier(load_encoder(encoder, member.dropout), labels, member.pooling, member.dropout)
-        start_at_rates(model.head.bias, rows.targets)
+        start_at_rates(model.head.bias, rows.targets[~rows.is_pseudo])
     else:
         model = load_classifier(previous, member.dropout)
     check_length(model.encoder, member.max_tokens, f"members.{name}.max_tokens")
