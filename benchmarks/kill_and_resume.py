@@ -5,6 +5,8 @@
 The configuration runs once undisturbed and once with kills, in two fresh folders, under the same settings. The
 undisturbed run's time is cut into as many equal parts as there are kills, and a moment is drawn from each. Since every
 restart costs time, a moment is not kept as seconds since the start but as jobs done and seconds since the last of them.
+Leave the source alone meanwhile: jobs whose code changes are done again.
+
 The last line is JSON; the exit status is 1 unless every kill hit a run at work and the submissions are the same.
 """
 

@@ -53,6 +53,7 @@ def test_the_card_scores_every_entry_out_of_fold_and_on_the_test_records(smoke_r
             assert 0 <= low <= entry[f"{part}_macro_f1"] <= high <= 1, name
     for name in members - {"linear.round0", "linear.round1"}:
         assert card["members"][name]["adversarial_steps"] > 0
+    assert all((card["members"][name]["pseudo_rows"] > 0) == name.endswith(".round1") for name in members)
 
 
 def test_a_second_run_does_nothing_says_so_and_is_quick(smoke_run: RunPaths) -> None:

@@ -147,6 +147,14 @@ def test_adversarial_steps_start_with_their_epoch(tmp_path: Path) -> None:
     assert train(tmp_path / "b", adversarial=False)[1].adversarial_steps == 0
 
 
+def test_another_interval_between_checkpoints_goes_on_from_them(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed", fails_at=9)
+    task, _, calls = train(tmp_path / "killed", recipe=replace(RECIPE, checkpoint_seconds=1e9))
+    assert calls == 15 - 8
+    assert same(task, train(tmp_path / "undisturbed")[0])
+
+
 @pytest.mark.parametrize("changed", ["recipe", "depends_on"])
 def test_a_checkpoint_of_another_job_is_started_over(tmp_path: Path, changed: str) -> None:
     with pytest.raises(KeyboardInterrupt):

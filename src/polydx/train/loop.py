@@ -7,7 +7,7 @@ job killed anywhere goes on from its checkpoint to the same bytes.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -109,7 +109,9 @@ def fit(
     first_adversarial = round(adversary_start_epoch * epoch_steps)
     optimiser = new_optimiser(task, recipe.learning_rate, recipe.head_learning_rate, recipe.weight_decay, is_head)
     average = MovingAverage(task, recipe.average_decay) if recipe.average_decay is not None else None
-    fingerprint = fingerprint_of(task, f"{recipe} {examples.fingerprint()} {depends_on}")
+    # How often a checkpoint is written changes nothing in it.
+    lasting = replace(recipe, checkpoint_seconds=0.0)
+    fingerprint = fingerprint_of(task, f"{lasting} {examples.fingerprint()} {depends_on}")
     state = load_checkpoint(checkpoint, fingerprint, task, optimiser, average)
     saved = time.monotonic()
     tail = max(1, len(plan) // 10)
