@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from polydx.errors import UserError
-from polydx.train.device import ISA_VARIABLE, bf16_available, job_seed, pick_device
+from polydx.train.device import ISA_VARIABLE, job_seed, pick_device
 
 
 def test_seeds_differ_by_job_and_run_and_never_change() -> None:
@@ -24,9 +24,25 @@ def test_cpu_is_always_there_and_an_absent_gpu_is_the_users_fault() -> None:
             pick_device("cuda")
 
 
-def test_a_core_kept_off_amx_has_no_fast_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ISA_VARIABLE, "AVX512_CORE_FP16")
-    assert not bf16_available(torch.device("cpu"))
+ANSWER = """
+import torch
+from polydx.train.device import bf16_available, prepare
+prepare(1, 0)
+print(bf16_available(torch.device("cpu")))
+"""
+
+
+def test_what_a_core_says_of_bf16_is_the_same_at_every_start_and_false_without_its_instructions() -> None:
+    environment = {key: value for key, value in os.environ.items() if key != ISA_VARIABLE}
+
+    def answer(isa: dict[str, str]) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", ANSWER], env=environment | isa, text=True, capture_output=True, check=True
+        )
+        return done.stdout.strip()
+
+    assert len({answer({}) for _ in range(3)}) == 1
+    assert answer({ISA_VARIABLE: "AVX2"}) == "False"
 
 
 CHILD = """

@@ -4,12 +4,16 @@ import faulthandler
 import hashlib
 import os
 import resource
+import time
 
 import torch
 
 from polydx.errors import UserError
 
 ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
+
+BF16_PAYS = 1.3
+"""A bf16 product must be so many times faster than an fp32 one: the casts around it cost too."""
 
 
 def prepare(threads: int, seed: int) -> None:
@@ -56,13 +60,23 @@ def pick_device(name: str) -> torch.device:
 
 
 def bf16_available(device: torch.device) -> bool:
-    """Whether bf16 matrix products are faster than fp32 ones: a GPU of compute capability 8, or a core with AMX.
+    """Whether bf16 matrix products pay: a GPU of compute capability 8, or a core on which they are measured faster.
 
-    A core with bf16 dot products but no AMX has them in hardware too, and is slower with them than in fp32.
+    A core's flags don't tell. AMX multiplies the rate by eight, a Zen 4 core's bf16 dot products double it, and some
+    cores with the same dot products are slower with them than in fp32. The gap is wide either way, so the fastest of
+    ten short products, taken in turn, tells the same at every start, also on a busy machine.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu.get_capabilities().get("amx_bf16")) and ISA_VARIABLE not in os.environ
+    seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    rows, columns = torch.ones(256, 768), torch.ones(768, 768)
+    for _ in range(10):
+        for dtype in seconds:
+            left, right = rows.to(dtype), columns.to(dtype)
+            started = time.perf_counter()
+            torch.mm(left, right)
+            seconds[dtype] = min(seconds[dtype], time.perf_counter() - started)
+    return seconds[torch.float32] > BF16_PAYS * seconds[torch.bfloat16]
 
 
 def job_seed(seed: int, job: str) -> int:
