@@ -114,9 +114,10 @@ def best_pooled_cut(scores: Floats, targets: Mask, *, threads: int = 1) -> tuple
     def pick(part: slice) -> Keys:
         bits = _bits(scores[part], 1.0)
         picked = promising[bits >> np.uint32(_COARSE_BITS)]
-        return (bits[picked] << np.uint32(1)) | ~targets[part][picked]
+        keys: Keys = (bits[picked] << np.uint32(1)) | ~targets[part][picked]
+        return keys
 
-    keys = np.sort(np.concatenate(_over(parts, pick, threads)))
+    keys: Keys = np.sort(np.concatenate(_over(parts, pick, threads)))
     carriers = np.flatnonzero((keys & np.uint32(1)) == 0)
     bucket_of_key = keys >> np.uint32(_COARSE_BITS + 1)
     bucket = bucket_of_key[carriers]
