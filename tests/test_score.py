@@ -10,7 +10,7 @@ from polydx import score
 from polydx.artifacts import write_array, write_json
 from polydx.config import Contest, Stack
 from polydx.errors import UserError
-from polydx.judge.metrics import macro_f1
+from polydx.judge.metrics import macro_f1, micro_f1
 from polydx.paths import RunPaths
 
 BASE = Path(__file__).parents[1] / "configs" / "base.yaml"
@@ -35,6 +35,10 @@ def test_scores_by_hand(files):
         "macro_f1": pytest.approx(sum(f1.values()) / 3),
         "macro_f1_present": pytest.approx((f1["a"] + f1["b"]) / 2),
         "micro_f1": pytest.approx(6 / 8),
+        "samples_f1": pytest.approx((1 + 1 + 0 + 0) / 4),
+        "macro_precision": pytest.approx((2 / 3 + 1 + 0) / 3),
+        "macro_recall": pytest.approx((1 + 1 / 2 + 0) / 3),
+        "macro_f2": pytest.approx((10 / 11 + 5 / 9 + 0) / 3),
         "records": 4,
         "labels": 3,
     }
@@ -75,6 +79,7 @@ def test_a_submission_that_does_not_fit_is_refused(tmp_path, files, submission, 
 
 STACK = Stack(
     candidates=("mean",),
+    calibration="platt",
     record_features=True,
     record_number=False,
     neighbour_widths=(),
@@ -83,7 +88,9 @@ STACK = Stack(
     leaves=2,
     min_leaf_rows=1,
     frequent_positives=1,
+    thresholds="shrunk",
     threshold_prior=0.0,
+    test_reading="mean",
     min_labels=0,
     max_labels=3,
     bootstrap_samples=100,
@@ -106,14 +113,19 @@ def run(tmp_path):
     entry = {
         "oof_macro_f1": 0.5,
         "oof_interval": [0.4, 0.6],
+        "optimistic_oof_macro_f1": 0.75,
         "test_macro_f1": None,
         "test_interval": None,
+        "oof_minus_test": None,
+        "minus_mean": {"difference": 0.0, "interval": [0.0, 0.0]},
+        "minus_best_single": {"difference": 0.0, "interval": [0.0, 0.0]},
         "pseudo_rows": 3,
         "adversarial_steps": 0,
     }
     card = {
         "run": "r",
-        "encoders": {},
+        "encoders": {"small_ernie": {"before": 5.0, "after": 2.25}},
+        "best_single": "tfidf.round0",
         "final": entry,
         "members": {"tfidf.round0": entry},
         "student": None,
@@ -138,6 +150,8 @@ def check(run, contest):
     card = json.loads(run.scores.read_text())
     for name, entry in {"final": card["final"], **card["members"], **card["fusion"]}.items():
         assert entry["test_macro_f1"] == macro_f1(np.load(run.decisions(name) / "test.npy"), TRUE)
+        assert entry["test_micro_f1"] == micro_f1(np.load(run.decisions(name) / "test.npy"), TRUE)
+        assert entry["oof_minus_test"] == 0.5 - entry["test_macro_f1"]
         low, high = entry["test_interval"]
         assert low <= entry["test_macro_f1"] <= high
     assert card["final"]["test_macro_f1"] == 1.0
@@ -148,8 +162,9 @@ def test_the_truth_fills_every_entry(run, tmp_path, capsys):
     write(tmp_path / "truth.json", {"r2": ["b"], "r1": ["a", "unofficial"]})
     check(run, contest_of(tmp_path, truth="truth.json"))
     said = capsys.readouterr()
-    assert "test macro-F1 1.0000" in said.err
-    assert "Macro-F1 of run r" in said.out
+    assert "test macro-F1 1.0000, out of fold -0.5000 above it" in said.err
+    names = ("Macro-F1 of run r", "tfidf.round0", "mean", "final", "small_ernie: 5.000 → 2.250")
+    assert all(name in said.out for name in names)
 
 
 def test_a_table_in_the_contests_format_is_a_truth_too_and_aliases_count(run, tmp_path):
@@ -159,8 +174,10 @@ def test_a_table_in_the_contests_format_is_a_truth_too_and_aliases_count(run, tm
     check(run, contest_of(tmp_path, truth="test.jsonl", aliases="aliases.json"))
 
 
-def test_without_a_truth_the_card_stays_as_it_is(run, tmp_path):
+def test_without_a_truth_the_card_stays_as_it_is_and_is_printed(run, tmp_path, capsys):
     score.score_run(run, contest_of(tmp_path), STACK, seed=0)
+    said = capsys.readouterr()
+    assert "Macro-F1 of run r" in said.out and "no truth file" in said.err
     assert json.loads(run.scores.read_text()) == json.loads(run.card.read_text())
 
 

@@ -346,11 +346,16 @@ class Distil(Section):
     """bf16 autocast where the device has it, or never."""
 
 
+Fusion = Literal["mean", "weighted", "lightgbm", "geometric", "rank", "by_rank", "label_weighted", "calibrated", "vote"]
+
+
 class Stack(Section):
     """Fusion, thresholds and honest scores."""
 
-    candidates: Annotated[tuple[Literal["mean", "weighted", "lightgbm"], ...], Field(min_length=1)]
-    """Fusions that compete, chosen by nested cross-validation."""
+    candidates: Annotated[tuple[Fusion, ...], Field(min_length=1)]
+    """Fusions that compete, chosen by nested cross-validation; `mean` is what the others are compared with."""
+    calibration: Literal["platt", "isotonic"]
+    """How the fusion `calibrated` calibrates each of its inputs."""
     record_features: bool
     """Whether the stacker sees age, sex, lengths, other numbers and categories."""
     record_number: bool
@@ -367,8 +372,12 @@ class Stack(Section):
     """Fewest rows in a leaf."""
     frequent_positives: Positive
     """Labels with at least so many positives get a model each; the rarer ones share one."""
+    thresholds: Literal["shrunk", "pooled", "half_f1"]
+    """Each label's own, pulled towards the pooled one; the pooled one; half the best F1 on calibrated probabilities."""
     threshold_prior: Annotated[float, Field(ge=0.0)]
-    """Positives' worth of pull of a label's threshold towards the pooled one."""
+    """Positives' worth of pull of a label's threshold towards the pooled one, and of its weights and calibration."""
+    test_reading: Literal["mean", "vote", "matched"]
+    """Test rows by the mean of the fold models, their vote, or the mean in the distribution of single models."""
     min_labels: Count
     """Fewest labels of a record."""
     max_labels: Positive

@@ -6,7 +6,6 @@ This is the only module that reads a truth file, and no stage imports it.
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,11 +19,11 @@ from polydx.contest.records import ID, TEST, read_records
 from polydx.contest.tables import TableLayout
 from polydx.contest.truth import read_truth
 from polydx.errors import UserError
-from polydx.judge.entries import TEST_INTERVAL, TEST_MACRO_F1, label_rows
-from polydx.judge.intervals import macro_f1_interval
-from polydx.judge.metrics import Mask, macro_f1, macro_f1_present, micro_f1
+from polydx.judge.entries import GAP, label_rows, scores_on_test
+from polydx.judge.intervals import resampled_macro_f1
+from polydx.judge.metrics import Mask, summary
 from polydx.paths import RunPaths
-from polydx.report.card import score_lines
+from polydx.report.card import card_entries, score_lines
 from polydx.report.terminal import print_scores
 
 LABEL_DELIMITER = "|"
@@ -45,8 +44,8 @@ def score_submission(
         per_label: Whether to add a row for each label.
 
     Returns:
-        `macro_f1` over all labels, `macro_f1_present` over those that the truth holds, `micro_f1`, the numbers of
-        `records` and `labels`, and with `per_label` the rows `per_label`.
+        `macro_f1` over all labels, `macro_f1_present` over those that the truth holds, the other scores of `summary`,
+        the numbers of `records` and `labels`, and with `per_label` the rows `per_label`.
 
     Raises:
         UserError: A file is malformed, the ids differ, or the submission names an unofficial label.
@@ -61,39 +60,40 @@ def score_submission(
                 problem = f"the label {shown(label)} is not an official one"
                 raise UserError(f"{submission}, id {shown(id_)}", problem, "correct the submission or --labels")
     decided, targets = (_matrix(sets, list(true), names) for sets in (predicted, true))
-    scores: dict[str, object] = {
-        "macro_f1": macro_f1(decided, targets),
-        "macro_f1_present": macro_f1_present(decided, targets),
-        "micro_f1": micro_f1(decided, targets),
-        "records": len(true),
-        "labels": len(names),
-    }
+    scores: dict[str, object] = {**summary(decided, targets), "records": len(true), "labels": len(names)}
     return scores | ({"per_label": label_rows(decided, targets, names)} if per_label else {})
 
 
 def score_run(paths: RunPaths, contest: Contest, stack: Stack, seed: int) -> None:
-    """Finish a run's score card: add every entry's test score if the contest has a truth file.
+    """Finish a run's score card, adding every entry's test scores if the contest has a truth file, and print it.
 
     Raises:
         UserError: The truth file is malformed, or its ids are not those of the test records.
     """
     card = read_json(paths.card)
     if contest.truth is not None:
-        targets = _test_targets(paths, contest, contest.folder / contest.truth)
-        for name, entry in _entries(card).items():
-            decided = read_array(paths.decisions(name) / "test.npy")
-            entry[TEST_MACRO_F1] = macro_f1(decided, targets)
-            entry[TEST_INTERVAL] = macro_f1_interval(decided, targets, samples=stack.bootstrap_samples, seed=seed)
+        targets = true_targets(paths, contest, contest.folder / contest.truth)
+        for name, _, entry in card_entries(card):
+            decided = np.asarray(read_array(paths.decisions(name) / "test.npy"))
+            resampled = resampled_macro_f1(decided, targets, samples=stack.bootstrap_samples, seed=seed)
+            entry |= scores_on_test(entry, decided, targets, resampled)
     write_json(paths.scores, card)
+    print_scores(card["run"], score_lines(card), card["best_single"], card["encoders"])
+    final = card["final"]
+    test = "no truth file"
     if contest.truth is not None:
-        print_scores(card["run"], score_lines(card), card["encoders"])
-    test = card["final"][TEST_MACRO_F1]
-    shown_test = "no truth file" if test is None else f"test macro-F1 {test:.4f}"
-    print(f"score: out-of-fold macro-F1 {card['final']['oof_macro_f1']:.4f}, {shown_test}", file=sys.stderr)
+        test = f"test macro-F1 {final['test_macro_f1']:.4f}, out of fold {final[GAP]:+.4f} above it"
+    print(f"score: out-of-fold macro-F1 {final['oof_macro_f1']:.4f}, {test}", file=sys.stderr)
 
 
-def _test_targets(paths: RunPaths, contest: Contest, truth: Path) -> Mask:
-    """`[test rows, labels]`; aliases are replaced and unofficial labels left out, as the clean stage does."""
+def true_targets(paths: RunPaths, contest: Contest, truth: Path) -> Mask:
+    """The test records' answers, `[test rows, labels]`, bool, in record order.
+
+    Aliases are replaced and unofficial labels left out, as the clean stage does.
+
+    Raises:
+        UserError: The file is malformed, or its ids are not those of the test records.
+    """
     layout = TableLayout(contest.format, contest.separator, contest.encoding)
     sets = read_truth(truth, layout, ColumnRoles(**contest.columns.model_dump()))
     records = read_records(paths.records, paths.labels)
@@ -105,12 +105,6 @@ def _test_targets(paths: RunPaths, contest: Contest, truth: Path) -> Mask:
     ids = records.part(TEST)[ID].tolist()
     _require_same_ids(ids, sets, str(truth))
     return _matrix({id_: names.resolve(labels).labels for id_, labels in sets.items()}, ids, records.label_names)
-
-
-def _entries(card: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every scored entry of a card by its name."""
-    student = {"student": card["student"]} if card["student"] else {}
-    return {"final": card["final"], **card["members"], **student, **card["fusion"]}
 
 
 def _require_same_ids(expected: Collection[str], found: Collection[str], place: str) -> None:

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from polydx.ensemble.candidates import Inputs, RecordContext, plain_mean, single, stacked, weighted
+from polydx.ensemble.candidates import Inputs, RecordContext, plain_mean, selected_weights, single, stacked, weighted
 from polydx.ensemble.ledger import make_ledger
 from polydx.ensemble.record_features import RecordFeatures
 from polydx.ensemble.selection import choose, judge_candidate
 from polydx.ensemble.stacking import StackerRecipe
 from polydx.ensemble.thresholds import DecisionRule
-from polydx.judge.intervals import macro_f1_interval
+from polydx.judge.intervals import difference_interval, macro_f1_interval
 from polydx.judge.metrics import best_constant_prediction_f1, macro_f1
 from polydx.judge.nested import NestedFolds
 
@@ -40,7 +40,7 @@ def context_of(rows, test_rows=50, widths=(1, 4)):
 def judge(inputs, context):
     candidates = {name: single(inputs, index) for index, name in enumerate(inputs.names)} | {
         "mean": plain_mean(inputs),
-        "weighted": weighted(inputs, 10.0),
+        "weighted": weighted(inputs, selected_weights(inputs, 10.0)),
         "lightgbm": stacked(inputs, context, RECIPE),
     }
     nested = NestedFolds(inputs.targets, inputs.fold_of_row, RULE)
@@ -115,9 +115,22 @@ def test_the_ledger_holds_every_entry_and_every_difference():
     assert ledger["student"] is None
     assert set(ledger["final_minus"]) == set(verdicts)
     assert [row["label"] for row in ledger["labels"]] == names
+    entries = ledger["members"] | ledger["fusion"] | {"final": ledger["final"]}
+    best = max("abc", key=lambda name: ledger["members"][name]["oof_macro_f1"])
+    assert ledger["best_single"] == best
+    decided = {name: verdict.decided for name, verdict in verdicts.items()} | {"final": choice.decided}
+    for name, entry in entries.items():
+        assert entry["optimistic_oof_macro_f1"] >= entry["oof_macro_f1"]
+        for key, other in (("minus_mean", "mean"), ("minus_best_single", best)):
+            expected = difference_interval(decided[name], decided[other], targets, samples=100, seed=0)
+            assert entry[key]["interval"] == expected
+            assert entry[key]["difference"] == entry["oof_macro_f1"] - entries[other]["oof_macro_f1"]
     for name, minus in ledger["final_minus"].items():
         entry = (ledger["members"] | ledger["fusion"])[name]
         assert entry.keys() == ledger["final"].keys()
         assert minus["difference"] == pytest.approx(ledger["final"]["oof_macro_f1"] - entry["oof_macro_f1"])
         assert minus["interval"][0] <= minus["difference"] <= minus["interval"][1]
     assert len(ledger["choice"]["folds"]) == 4
+    without = {name: verdict for name, verdict in verdicts.items() if name != "mean"}
+    ledger = make_ledger(without, choice, targets, names, samples=100, seed=0)
+    assert ledger["final"]["minus_mean"] is None and ledger["final"]["minus_best_single"] is not None

@@ -1,22 +1,28 @@
 import time
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, precision_recall_curve
 
+from polydx.ensemble.cuts import NOTHING_KNOWN, best_cuts, best_pooled_cut
+from polydx.ensemble.odds import log_odds
+from polydx.ensemble.odds import probability as odds_probability
 from polydx.ensemble.thresholds import (
-    NOTHING_KNOWN,
     DecisionRule,
+    ThresholdMethod,
     decide,
     f1_threshold,
     f1_thresholds,
+    half_f1_thresholds,
     pooled_threshold,
     shrunk_thresholds,
 )
-from polydx.judge.metrics import best_constant_prediction_f1, macro_f1
+from polydx.judge.metrics import best_constant_prediction_f1, label_scores, macro_f1
 
+METHODS = get_args(ThresholdMethod)
 probability = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1, width=32))
 
 
@@ -30,6 +36,109 @@ def test_the_threshold_is_as_good_as_an_exhaustive_search(pairs):
     found = f1_score(targets, scores >= f1_threshold(scores, targets), zero_division=0)
     best = max(2 * (targets & (scores >= cut)).sum() / ((scores >= cut).sum() + targets.sum()) for cut in scores)
     assert found == pytest.approx(best)
+
+
+@st.composite
+def tables(draw):
+    """Scores with many ties and labels of every frequency, of more labels than one block holds."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**31)))
+    rows, labels, steps = draw(st.integers(1, 60)), draw(st.integers(1, 20)), draw(st.sampled_from([2, 7, 1000]))
+    scores = (generator.integers(0, steps + 1, (rows, labels)) / steps).astype(np.float32)
+    return scores, generator.random((rows, labels)) < generator.choice([0.0, 0.1, 0.5, 1.0], labels)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tables(), st.integers(1, 3))
+def test_every_label_has_scikit_learns_best_f1(table, threads):
+    scores, targets = table
+    cuts = best_cuts(scores, targets, threads=threads)
+    for label in range(scores.shape[1]):
+        if not targets[:, label].any():
+            assert (cuts.thresholds[label], cuts.f1[label]) == (NOTHING_KNOWN, 0)
+            continue
+        precision, recall, _ = precision_recall_curve(targets[:, label], scores[:, label])
+        best = (2 * precision * recall / np.maximum(precision + recall, 1e-12)).max()
+        decided = scores[:, label] >= cuts.thresholds[label]
+        assert cuts.f1[label] == pytest.approx(best)
+        assert f1_score(targets[:, label], decided) == pytest.approx(best)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables(), st.booleans(), st.integers(1, 2))
+def test_the_pooled_cut_is_that_of_one_long_column(table, near, threads):
+    scores, targets = table
+    scores = 0.4 + 1e-5 * scores if near else scores  # all in one coarse bucket, or far apart
+    long = best_cuts(scores.reshape(-1, 1), targets.reshape(-1, 1))
+    found = best_pooled_cut(scores, targets, threads=threads)
+    assert found == (long.thresholds[0], long.f1[0])
+
+
+def test_the_pooled_cut_of_many_pairs_and_of_faulty_ones(monkeypatch):
+    draw = np.random.default_rng(0)
+    targets = draw.random((3000, 20)) < np.linspace(0.4, 0.01, 20)
+    scores = draw.random((3000, 20), dtype=np.float32) ** np.where(targets, np.float32(0.4), np.float32(2))
+    long = best_cuts(scores.reshape(-1, 1), targets.reshape(-1, 1))
+    monkeypatch.setattr("polydx.ensemble.cuts._CHUNK_CELLS", 10_000)
+    assert best_pooled_cut(scores, targets, threads=2) == (long.thresholds[0], long.f1[0])
+    scores[2999, 3] = np.nan
+    with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+        best_pooled_cut(scores, targets)
+    with pytest.raises(ValueError, match="shape"):
+        best_pooled_cut(scores, targets[:, :3])
+
+
+def test_the_users_scores_and_order_in_memory_do_not_matter():
+    draw = np.random.default_rng(0)
+    scores, targets = draw.random((500, 33), dtype=np.float32), draw.random((500, 33)) < 0.1
+    scores[:, 0] = -0.0
+    kept = scores.copy()
+    expected = best_cuts(scores, targets).thresholds
+    assert scores.tobytes() == kept.tobytes()
+    np.testing.assert_array_equal(best_cuts(np.asfortranarray(scores), targets, threads=2).thresholds, expected)
+    one_by_one = [f1_threshold(scores[:, label], targets[:, label]) for label in range(33)]
+    np.testing.assert_array_equal(one_by_one, expected)
+
+
+def test_tables_of_different_shapes_are_refused():
+    with pytest.raises(ValueError, match="shape"):
+        best_cuts(np.zeros((3, 2), dtype=np.float32), np.zeros((2, 2), dtype=bool))
+
+
+def calibrated_problem(rows=20_000, seed=0):
+    """Probabilities that mean what they say, of three labels, and labels drawn by them."""
+    draw = np.random.default_rng(seed)
+    probabilities = draw.beta([0.5, 0.3, 0.2], [1, 2, 4], (rows, 3)).astype(np.float32)
+    return probabilities, draw.random((rows, 3)) < probabilities
+
+
+def test_half_the_best_f1_is_the_best_threshold_of_calibrated_probabilities():
+    """Lipton 2014, and the same after the probabilities have been bent."""
+    probabilities, targets = calibrated_problem()
+    fresh, fresh_targets = calibrated_problem(seed=1)
+    cuts = best_cuts(probabilities, targets)
+    found = half_f1_thresholds(probabilities, targets, 0.0)
+    np.testing.assert_allclose(found, cuts.f1 / 2, atol=0.02)
+    half, searched = (label_scores(fresh >= cut, fresh_targets).f1 for cut in (found, cuts.thresholds))
+    assert (half > searched - 0.01).all()
+    bent = odds_probability(0.5 * log_odds(probabilities) - 1)
+    decided = bent >= half_f1_thresholds(bent, targets, 0.0)
+    assert (decided != (probabilities >= found)).mean() < 0.001
+
+
+def test_half_f1_is_safe_for_labels_without_a_positive():
+    probabilities, targets = calibrated_problem(500)
+    targets[:, 2] = False
+    pooled = best_cuts(probabilities.reshape(-1, 1), targets.reshape(-1, 1)).f1[0] / 2
+    assert half_f1_thresholds(probabilities, targets, 20.0)[2] == pytest.approx(pooled, abs=1e-5)
+
+
+def test_a_rule_fits_as_its_method_says():
+    probabilities, targets = calibrated_problem(500)
+    fitted = {method: DecisionRule(20.0, 0, 3, method).fit(probabilities, targets) for method in METHODS}
+    assert len(fitted) == 3
+    np.testing.assert_array_equal(fitted["shrunk"], shrunk_thresholds(probabilities, targets, 20.0))
+    np.testing.assert_array_equal(fitted["pooled"], np.full(3, pooled_threshold(probabilities, targets)))
+    np.testing.assert_array_equal(fitted["half_f1"], half_f1_thresholds(probabilities, targets, 20.0))
 
 
 def test_the_threshold_lies_midway_between_the_scores_it_parts():
@@ -84,6 +193,10 @@ def test_decisions_against_a_plain_loop(seed, fewest, most):
         order = sorted(range(6), key=lambda label: (-(scores[row, label] / thresholds[label]), label))
         wanted = {label for label in range(6) if scores[row, label] >= thresholds[label]} | set(order[:fewest])
         assert set(np.flatnonzero(found[row])) == wanted & set(order[:most])
+
+
+def test_a_label_of_threshold_zero_is_not_pushed_out_by_one_below_its_threshold():
+    assert decide(np.array([[0.2, 0.0]], dtype=np.float32), np.array([0.4, 0.0]), 0, 1).tolist() == [[False, True]]
 
 
 def test_more_labels_wanted_than_there_are():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, precision_recall_fscore_support
+from sklearn.metrics import f1_score, fbeta_score, precision_recall_fscore_support, precision_score, recall_score
 
 from polydx.judge.metrics import (
     best_constant_prediction_f1,
@@ -11,6 +11,7 @@ from polydx.judge.metrics import (
     macro_f1_present,
     micro_f1,
     samples_f1,
+    summary,
 )
 
 
@@ -34,9 +35,29 @@ def test_scores_are_scikit_learns(arrays):
     np.testing.assert_allclose(found.recall, recall)
     np.testing.assert_allclose(found.f1, f1)
     np.testing.assert_array_equal(found.true_positives + found.false_negatives, support)
+    for beta in (0.5, 1.0, 2.0):
+        np.testing.assert_allclose(
+            found.f_beta(beta), fbeta_score(targets, decided, beta=beta, average=None, zero_division=0)
+        )
     present = np.flatnonzero(targets.any(axis=0))
     expected = f1_score(targets, decided, labels=present, average="macro", zero_division=0) if len(present) else 0
     assert macro_f1_present(decided, targets) == pytest.approx(expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(decided_and_targets())
+def test_the_summary_holds_every_score(arrays):
+    decided, targets = arrays
+    peers = {
+        "macro_precision": precision_score(targets, decided, average="macro", zero_division=0),
+        "macro_recall": recall_score(targets, decided, average="macro", zero_division=0),
+        "macro_f2": fbeta_score(targets, decided, beta=2.0, average="macro", zero_division=0),
+        "macro_f1": macro_f1(decided, targets),
+        "macro_f1_present": macro_f1_present(decided, targets),
+        "micro_f1": micro_f1(decided, targets),
+        "samples_f1": samples_f1(decided, targets),
+    }
+    assert summary(decided, targets) == pytest.approx(peers)
 
 
 def test_by_hand():

@@ -1,4 +1,5 @@
 import json
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -6,6 +7,7 @@ import pytest
 
 from polydx.artifacts import write_array, write_json
 from polydx.config import Split, Stack
+from polydx.ensemble.fusions import FUSIONS
 from polydx.errors import UserError
 from polydx.judge.folds import read_folds
 from polydx.judge.metrics import macro_f1
@@ -15,6 +17,7 @@ from polydx.stages import s3_split, s8_stack
 ROWS, TEST_ROWS, LABELS = 160, 30, ["a", "b", "c", "d"]
 STACK = Stack(
     candidates=("mean", "weighted", "lightgbm"),
+    calibration="platt",
     record_features=True,
     record_number=False,
     neighbour_widths=(1, 3),
@@ -23,7 +26,9 @@ STACK = Stack(
     leaves=4,
     min_leaf_rows=10,
     frequent_positives=30,
+    thresholds="shrunk",
     threshold_prior=10.0,
+    test_reading="mean",
     min_labels=1,
     max_labels=3,
     bootstrap_samples=100,
@@ -166,6 +171,21 @@ def test_other_schemes(tmp_path, scheme):
     oof = np.load(paths.decisions("final") / "oof.npy")
     assert oof[scored].any(axis=1).all() and not oof[~scored].any()
     assert len(ledger["choice"]["folds"]) == (4 if scheme == "repeated" else 5)
+
+
+def test_every_fusion_and_every_way_of_cutting_and_reading(tmp_path):
+    paths, truth = make_run(tmp_path)
+    changes = {"candidates": FUSIONS, "calibration": "isotonic", "thresholds": "pooled", "test_reading": "matched"}
+    ledger = stack_run(paths, STACK.model_copy(update=changes))
+    assert tuple(ledger["fusion"]) == FUSIONS
+    for name in FUSIONS:
+        assert macro_f1(np.load(paths.decisions(name) / "test.npy"), truth) > 0.5, name
+        assert ledger["fusion"][name]["minus_best_single"]["interval"][0] < 0.2
+
+
+def test_the_settings_know_every_fusion():
+    (named, _) = get_args(Stack.model_fields["candidates"].annotation)
+    assert get_args(named) == FUSIONS
 
 
 def test_record_numbers_join_the_stacker_only_when_asked(tmp_path, finished):

@@ -13,12 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from polydx.artifacts import Floats
-from polydx.ensemble.fusion import fit_weights, mean, weighted_mean
+from polydx.ensemble.fusion import Weights, mean, weighted_mean
 from polydx.ensemble.neighbours import Numbers, fold_safe_rates, unlabelled_rates
 from polydx.ensemble.record_features import RecordFeatures
 from polydx.ensemble.stacking import Stacker, StackerRecipe, StackInputs, column_names, fit_stacker
+from polydx.ensemble.weights import fit_weights
 from polydx.judge.metrics import Mask
 from polydx.judge.nested import NOTHING_HIDDEN, Hidden, Predictor
+
+WeightsFit = Callable[[Hidden], Weights]
+"""Weights of the inputs by a fit on the rows outside the hidden folds."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,23 @@ def plain_mean(inputs: Inputs) -> Candidate:
     return Candidate(lambda _hidden: fused, lambda: mean(inputs.test))
 
 
-def weighted(inputs: Inputs, prior: float) -> Candidate:
-    """The mean of all inputs with weights from `fit_weights`."""
+def weighted(inputs: Inputs, fit: WeightsFit) -> Candidate:
+    """The mean of all inputs with fitted weights, for all labels at once or for each."""
+    return Candidate(
+        lambda hidden: weighted_mean(inputs.oof, fit(hidden)),
+        lambda: weighted_mean(inputs.test, fit(NOTHING_HIDDEN)),
+    )
+
+
+def selected_weights(inputs: Inputs, prior: float) -> WeightsFit:
+    """Weights by `fit_weights`, each fit kept."""
 
     @functools.cache
-    def weights(hidden: Hidden) -> npt.NDArray[np.float64]:
+    def fit(hidden: Hidden) -> Weights:
         seen = inputs.seen(hidden)
         return fit_weights(inputs.oof[:, seen], inputs.targets[seen], prior)
 
-    return Candidate(
-        lambda hidden: weighted_mean(inputs.oof, weights(hidden)),
-        lambda: weighted_mean(inputs.test, weights(NOTHING_HIDDEN)),
-    )
+    return fit
 
 
 @dataclass(frozen=True)

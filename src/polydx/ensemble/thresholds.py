@@ -1,21 +1,22 @@
 """From probabilities to decided labels: thresholds for macro-F1, and the fewest and most labels of a record.
 
-Macro-F1 falls apart into one F1 a label, so each label's best threshold is found by itself, exactly: one sort, then
-the F1 of every cut between adjacent scores. For a label with few positives the best cut is mostly noise, and for one
-the model knows nothing of it predicts every row (Lipton 2014), so a rare label's threshold is pulled towards the
-pooled one.
+Macro-F1 falls apart into one F1 a label, so each label's best threshold is found by itself, exactly (`cuts`). For a
+label with few positives the best cut is mostly noise, and for one the model knows nothing of it predicts every row
+(Lipton 2014), so a rare label's threshold is pulled towards the pooled one.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from polydx.artifacts import Floats
+from polydx.ensemble.calibration import fit_platt
+from polydx.ensemble.cuts import best_cuts, best_pooled_cut
 from polydx.ensemble.odds import log_odds, probability
 from polydx.judge.metrics import Mask, Scores
 
-NOTHING_KNOWN = 1.0
-"""Threshold of a label without a positive among the fitted rows."""
+ThresholdMethod = Literal["shrunk", "pooled", "half_f1"]
 _SMALLEST = 1e-6
 """Margins divide by no smaller threshold."""
 
@@ -28,15 +29,23 @@ class DecisionRule:
         prior: Positives' worth of pull of a label's threshold towards the pooled one.
         min_labels: Fewest labels of a record.
         max_labels: Most labels of a record.
+        method: `shrunk_thresholds`, one `pooled_threshold` for all labels, or `half_f1_thresholds`.
+        threads: Threads of the search.
     """
 
     prior: float
     min_labels: int
     max_labels: int
+    method: ThresholdMethod = "shrunk"
+    threads: int = 1
 
     def fit(self, probabilities: Floats, targets: Mask) -> Scores:
-        """Thresholds `[labels]` from `[rows, labels]`; see `shrunk_thresholds`."""
-        return shrunk_thresholds(probabilities, targets, self.prior)
+        """Thresholds `[labels]` from `[rows, labels]`."""
+        if self.method == "pooled":
+            return np.full(targets.shape[1], pooled_threshold(probabilities, targets, threads=self.threads))
+        if self.method == "half_f1":
+            return half_f1_thresholds(probabilities, targets, self.prior, threads=self.threads)
+        return shrunk_thresholds(probabilities, targets, self.prior, threads=self.threads)
 
     def decide(self, probabilities: Floats, thresholds: Scores) -> Mask:
         """Decided labels `[rows, labels]`; see `decide`."""
@@ -48,10 +57,7 @@ class DecisionRule:
 
 
 def f1_threshold(probabilities: Floats, targets: Mask) -> float:
-    """Threshold `t` with the highest F1 of `probabilities >= t` on these rows, exactly, in O(n log n).
-
-    It lies midway between the two adjacent scores that it parts: the lowest predicted score itself would shut out rows
-    that come a hair below it. Of equally good cuts the one that predicts fewest rows wins.
+    """Threshold `t` with the highest F1 of `probabilities >= t` on these rows; see `best_cuts`.
 
     Args:
         probabilities: `[rows]`, float32 in [0, 1].
@@ -63,35 +69,20 @@ def f1_threshold(probabilities: Floats, targets: Mask) -> float:
     Raises:
         ValueError: A probability lies outside [0, 1] or is NaN.
     """
-    if not (probabilities.min(initial=0) >= 0 and probabilities.max(initial=0) <= 1):
-        raise ValueError("probabilities outside [0, 1]")
-    positives = int(targets.sum())
-    if positives == 0:
-        return NOTHING_KNOWN
-    # Floats from 0 to 1 order like their bits, which leave the top bit free: score and target sort as one integer.
-    bits = (probabilities.astype(np.float32) + np.float32(0)).view(np.uint32)
-    keys = np.sort((bits << np.uint32(1)) | targets)[::-1]
-    scores = (keys >> np.uint32(1)).view(np.float32)
-    hits = np.cumsum(keys & np.uint32(1), dtype=np.int64)
-    f1 = 2 * hits / (np.arange(1, len(keys) + 1) + positives)
-    f1[:-1][scores[:-1] == scores[1:]] = 0  # rows with one score can't be parted
-    last = int(np.argmax(f1))
-    below = float(scores[last + 1]) if last + 1 < len(scores) else 0.0
-    return (float(scores[last]) + below) / 2
+    return float(best_cuts(probabilities[:, None], targets[:, None]).thresholds[0])
 
 
-def f1_thresholds(probabilities: Floats, targets: Mask) -> Scores:
+def f1_thresholds(probabilities: Floats, targets: Mask, *, threads: int = 1) -> Scores:
     """`f1_threshold` of every label: `[labels]`, float64, from `[rows, labels]`."""
-    columns = np.ascontiguousarray(probabilities.T)
-    return np.array([f1_threshold(column, target) for column, target in zip(columns, targets.T, strict=True)])
+    return best_cuts(probabilities, targets, threads=threads).thresholds
 
 
-def pooled_threshold(probabilities: Floats, targets: Mask) -> float:
-    """The one threshold for all labels with the highest F1 over all (row, label) pairs."""
-    return f1_threshold(probabilities.ravel(), targets.ravel())
+def pooled_threshold(probabilities: Floats, targets: Mask, *, threads: int = 1) -> float:
+    """The one threshold for all labels with the highest F1 over all (row, label) pairs; see `best_pooled_cut`."""
+    return best_pooled_cut(probabilities, targets, threads=threads)[0]
 
 
-def shrunk_thresholds(probabilities: Floats, targets: Mask, prior: float) -> Scores:
+def shrunk_thresholds(probabilities: Floats, targets: Mask, prior: float, *, threads: int = 1) -> Scores:
     """Each label's best threshold, pulled towards the pooled one as if that stood for `prior` more positives.
 
     The mean is taken on log-odds, since a rare label's good thresholds lie far below the pooled one.
@@ -100,15 +91,43 @@ def shrunk_thresholds(probabilities: Floats, targets: Mask, prior: float) -> Sco
         probabilities: `[rows, labels]`, float32 in [0, 1]; out of fold for the model behind them.
         targets: `[rows, labels]`, bool.
         prior: Positives' worth of pull; 0 leaves every label that has a positive alone.
+        threads: Threads of the search.
 
     Returns:
         `[labels]`, float64, inside (0, 1].
     """
+    own = f1_thresholds(probabilities, targets, threads=threads)
+    return _pull(own, pooled_threshold(probabilities, targets, threads=threads), targets, prior)
+
+
+def half_f1_thresholds(probabilities: Floats, targets: Mask, prior: float, *, threads: int = 1) -> Scores:
+    """Half of each label's highest F1, on the scale of calibrated probabilities (Lipton 2014).
+
+    The optimal threshold of a calibrated probability is F*/2. F* is the same on any scale that keeps the order, so the
+    search runs on the probabilities as they are, and a Platt fit alone carries F*/2 back to their scale. The height of
+    the best F1 wavers less than its place.
+
+    Args:
+        probabilities: `[rows, labels]`, float32 in [0, 1]; out of fold for the model behind them.
+        targets: `[rows, labels]`, bool.
+        prior: Positives' worth of pull of the Platt fit towards leaving the probabilities as they are, and of F*
+            towards that of all labels pooled.
+        threads: Threads of the search.
+
+    Returns:
+        `[labels]`, float64, inside (0, 1).
+    """
+    own = best_cuts(probabilities, targets, threads=threads).f1 / 2
+    pooled = best_pooled_cut(probabilities, targets, threads=threads)[1] / 2
+    return fit_platt(probabilities, targets, prior).inverse(_pull(own, pooled, targets, prior))
+
+
+def _pull(own: Scores, pooled: float, targets: Mask, prior: float) -> Scores:
+    """Means of a value of each label and the pooled one, on log-odds, by the labels' positives: `[labels]`."""
     positives = targets.sum(axis=0)
     trust = np.divide(positives, positives + prior, out=np.zeros(len(positives)), where=positives > 0)
-    own, pooled = f1_thresholds(probabilities, targets), pooled_threshold(probabilities, targets)
-    shrunk = probability(trust * log_odds(own) + (1 - trust) * log_odds(pooled))
-    return np.where(trust == 1, own, shrunk)
+    pulled = probability(trust * log_odds(own) + (1 - trust) * log_odds(pooled))
+    return np.where(trust == 1, own, pulled)
 
 
 def decide(probabilities: Floats, thresholds: Scores, min_labels: int, max_labels: int) -> Mask:
@@ -120,14 +139,20 @@ def decide(probabilities: Floats, thresholds: Scores, min_labels: int, max_label
         probabilities: `[rows, labels]`, in [0, 1].
         thresholds: `[labels]`.
         min_labels: Fewest labels of a record.
-        max_labels: Most labels of a record.
+        max_labels: Most labels of a record, no fewer than `min_labels`.
 
     Returns:
         `[rows, labels]`, bool.
     """
-    margins = probabilities / np.maximum(thresholds, _SMALLEST)
-    order = np.argsort(-margins, axis=1, kind="stable")
-    rank = np.empty_like(order)
-    np.put_along_axis(rank, order, np.arange(order.shape[1])[None, :], axis=1)
-    mask: Mask = ((probabilities >= thresholds) | (rank < min_labels)) & (rank < max_labels)
-    return mask
+    decided: Mask = probabilities >= thresholds
+    counts = decided.sum(axis=1)
+    # Most records keep to the limits: only the others are worth ranking.
+    for rows, wanted in ((counts < min_labels, min_labels), (counts > max_labels, max_labels)):
+        if rows.any():
+            margins = probabilities[rows] / np.maximum(thresholds, _SMALLEST)
+            # A label above its threshold comes first, whatever a division by next to nothing says.
+            order = np.lexsort((-margins, ~decided[rows]), axis=1)
+            picked = np.zeros(margins.shape, dtype=bool)
+            np.put_along_axis(picked, order[:, :wanted], True, axis=1)
+            decided[rows] = picked
+    return decided

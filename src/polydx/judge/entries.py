@@ -1,42 +1,74 @@
 """One entry of the ledger of honest scores, and the keys that the score card shares with it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
-from polydx.judge.intervals import Interval, macro_f1_interval
-from polydx.judge.metrics import Mask, label_scores, macro_f1, macro_f1_present, micro_f1, samples_f1
+from polydx.judge.intervals import Interval, interval
+from polydx.judge.metrics import BETA, Mask, Scores, label_scores, macro_f1, summary
 
-TEST_MACRO_F1, TEST_INTERVAL = "test_macro_f1", "test_interval"
-"""Null until the scoring rule has read a truth file."""
+OOF, TEST = "oof_", "test_"
+"""Begin the names of scores out of fold and on the test records."""
+GAP = "oof_minus_test"
+"""How far the out-of-fold macro-F1 lies above the test score."""
 
-Entry = dict[str, float | Interval | None]
+
+class Difference(TypedDict):
+    """Macro-F1 of one way of deciding minus that of another, with the interval over the same resampled records."""
+
+    difference: float
+    interval: Interval
 
 
-def score_entry(decided: Mask, flattered: Mask, targets: Mask, *, samples: int, seed: int) -> Entry:
-    """Score one way of deciding the labelled rows.
+Entry = dict[str, float | Interval | Difference | None]
+
+
+def score_entry(decided: Mask, flattered: Mask, targets: Mask, resampled: Scores) -> Entry:
+    """Score one way of deciding the labelled rows; its test scores are null until a truth file has been read.
 
     Args:
         decided: `[rows, labels]`, by fits and thresholds that saw no label of the row's fold.
-        flattered: `[rows, labels]`, by thresholds fitted on these very rows: what the honest score is worth is seen
-            beside it.
+        flattered: `[rows, labels]`, by fits and thresholds that saw these very rows' labels: what the honest score is
+            worth is seen beside it.
         targets: `[rows, labels]`.
-        samples: Resamples behind the interval.
-        seed: Their seed.
+        resampled: `[samples]`, macro-F1 of the decisions on resampled records.
     """
+    scores = summary(decided, targets)
     return {
-        "oof_macro_f1": macro_f1(decided, targets),
-        "oof_interval": macro_f1_interval(decided, targets, samples=samples, seed=seed),
-        "oof_macro_f1_present": macro_f1_present(decided, targets),
-        "oof_micro_f1": micro_f1(decided, targets),
-        "oof_samples_f1": samples_f1(decided, targets),
-        "optimistic_oof_macro_f1": macro_f1(flattered, targets),
-        TEST_MACRO_F1: None,
-        TEST_INTERVAL: None,
+        **{f"{OOF}{name}": score for name, score in scores.items()},
+        f"{OOF}interval": interval(resampled),
+        f"optimistic_{OOF}macro_f1": macro_f1(flattered, targets),
+        **dict.fromkeys(f"{TEST}{name}" for name in scores),
+        f"{TEST}interval": None,
+        GAP: None,
+    }
+
+
+def scores_on_test(entry: Mapping[str, object], decided: Mask, targets: Mask, resampled: Scores) -> Entry:
+    """The scores on the test records that an entry lacks.
+
+    Args:
+        entry: As `score_entry` left it.
+        decided: `[test rows, labels]`.
+        targets: `[test rows, labels]`.
+        resampled: `[samples]`, macro-F1 of the decisions on resampled test records.
+
+    Raises:
+        TypeError: The entry has no out-of-fold macro-F1.
+    """
+    oof, scores = entry[f"{OOF}macro_f1"], summary(decided, targets)
+    if not isinstance(oof, float | int):
+        raise TypeError(f"an out-of-fold macro-F1 of {oof!r}")
+    return {
+        **{f"{TEST}{name}": score for name, score in scores.items()},
+        f"{TEST}interval": interval(resampled),
+        GAP: oof - scores["macro_f1"],
     }
 
 
 def label_rows(decided: Mask, targets: Mask, names: Sequence[str]) -> list[dict[str, str | int | float]]:
     """Counts and scores of each label, in label order."""
     scores = label_scores(decided, targets)
+    f_beta = scores.f_beta(BETA)
     return [
         {
             "label": name,
@@ -46,6 +78,7 @@ def label_rows(decided: Mask, targets: Mask, names: Sequence[str]) -> list[dict[
             "precision": float(scores.precision[label]),
             "recall": float(scores.recall[label]),
             "f1": float(scores.f1[label]),
+            f"f{BETA:g}": float(f_beta[label]),
         }
         for label, name in enumerate(names)
     ]

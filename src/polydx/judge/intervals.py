@@ -20,37 +20,38 @@ def macro_f1_interval(decided: Mask, targets: Mask, *, samples: int, seed: int) 
         samples: Resamples.
         seed: Seed of the resamples; equal seeds draw the same rows, whatever the decisions.
     """
-    return _interval(_resampled_macro_f1([decided], targets, samples, seed)[0])
+    return interval(resampled_macro_f1(decided, targets, samples=samples, seed=seed))
 
 
 def difference_interval(first: Mask, second: Mask, targets: Mask, *, samples: int, seed: int) -> Interval:
     """Percentile interval of macro-F1 of `first` minus that of `second` on the same resampled records."""
-    of_first, of_second = _resampled_macro_f1([first, second], targets, samples, seed)
-    return _interval(of_first - of_second)
+    of_first, of_second = (
+        resampled_macro_f1(decided, targets, samples=samples, seed=seed) for decided in (first, second)
+    )
+    return interval(of_first - of_second)
 
 
-def _interval(values: Scores) -> Interval:
+def interval(values: Scores) -> Interval:
+    """The middle `LEVEL` of values on resamples: `[samples]`; of a paired difference, take it of the differences."""
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def _resampled_macro_f1(decisions: list[Mask], targets: Mask, samples: int, seed: int) -> list[Scores]:
-    """Macro-F1 of each resample, `[samples]` for each array of decisions.
+def resampled_macro_f1(decided: Mask, targets: Mask, *, samples: int, seed: int) -> Scores:
+    """Macro-F1 on each resample, `[samples]`; arguments as in `macro_f1_interval`.
 
     A resample is a row of counts that says how often each record was drawn, so that the label counts of many resamples
     are one matrix product. In float32 they stay exact below 2^24 rows.
     """
     rows = len(targets)
-    hits = [(decided & targets).astype(np.float32) for decided in decisions]
-    sizes = [decided.astype(np.float32) + targets for decided in decisions]
+    hits, sizes = (decided & targets).astype(np.float32), decided.astype(np.float32) + targets
     draw = np.random.default_rng(seed)
-    scores: list[list[Scores]] = [[] for _ in decisions]
     chunk = max(1, _CHUNK_CELLS // rows)
+    scores = []
     for start in range(0, samples, chunk):
         counts = _draw_counts(draw, min(chunk, samples - start), rows)
-        for index, (hit, size) in enumerate(zip(hits, sizes, strict=True)):
-            scores[index].append(ratio(2 * (counts @ hit), counts @ size).mean(axis=1))
-    return [np.concatenate(parts) for parts in scores]
+        scores.append(ratio(2 * (counts @ hits), counts @ sizes).mean(axis=1))
+    return np.concatenate(scores)
 
 
 def _draw_counts(

@@ -9,6 +9,10 @@ Json = dict[str, Any]
 NOTES = {
     "oof_macro_f1": "macro-F1 over all labels; whatever scored a row never saw its labels",
     "oof_interval": "95% bootstrap interval over records",
+    "optimistic_oof_macro_f1": "the same with weights, trees and thresholds fitted on the scored rows: not a score",
+    "minus_mean": "macro-F1 out of fold minus the plain mean's, with a paired interval; null if that doesn't compete",
+    "minus_best_single": "the same against `best_single`, the member or student with the highest score on these rows",
+    "oof_minus_test": "macro-F1 out of fold minus that on the test records",
     "pseudo_rows": "pseudo-labelled rows, summed over the training jobs of all fold models behind the score",
     "adversarial_steps": "training steps with perturbed embeddings, summed likewise",
     "masked_lm_loss": "masked-LM loss on held-out text before and after pre-training, of each encoder behind the score",
@@ -83,6 +87,24 @@ def with_training(ledger: Json, seen: Mapping[str, Training], losses: Mapping[st
     }
 
 
+Kind = Literal["member", "student", "fusion", "final"]
+
+
+def card_entries(card: Json) -> list[tuple[str, Kind, Json]]:
+    """Every scored entry of a ledger or a card: its name, what it is, and the entry itself.
+
+    Members come first, then the student, the fusions and the final choice.
+    """
+    student = {"student": card["student"]} if card["student"] else {}
+    groups: list[tuple[Kind, Json]] = [
+        ("member", card["members"]),
+        ("student", student),
+        ("fusion", card["fusion"]),
+        ("final", {"final": card["final"]}),
+    ]
+    return [(name, kind, entry) for kind, entries in groups for name, entry in entries.items()]
+
+
 @dataclass(frozen=True)
 class ScoreLine:
     """One line of the score table.
@@ -92,42 +114,55 @@ class ScoreLine:
         kind: What it is.
         oof: Macro-F1 out of fold.
         oof_interval: Its 95% interval.
+        optimistic: The same with all that fuses and cuts fitted on the rows that are scored.
         test: Macro-F1 on the test rows, where their answers are known.
         test_interval: Its 95% interval.
+        minus_mean: Macro-F1 out of fold minus the plain mean's, where that competes.
+        minus_mean_interval: Its paired 95% interval.
+        minus_best_single: Macro-F1 out of fold minus that of the best single input.
+        minus_best_single_interval: Its paired 95% interval.
         pseudo_rows: Pseudo-rows that the models behind it saw, summed.
         adversarial_steps: Adversarial steps that they took, summed.
     """
 
     entry: str
-    kind: Literal["member", "student", "fusion", "final"]
+    kind: Kind
     oof: float
     oof_interval: tuple[float, float]
+    optimistic: float
     test: float | None
     test_interval: tuple[float, float] | None
+    minus_mean: float | None
+    minus_mean_interval: tuple[float, float] | None
+    minus_best_single: float
+    minus_best_single_interval: tuple[float, float]
     pseudo_rows: int
     adversarial_steps: int
 
 
 def score_lines(card: Json) -> list[ScoreLine]:
-    """Lines of a score card as JSON holds it: members, the student, the fusions and the final choice, in this order."""
-    student = {"student": card["student"]} if card["student"] else {}
-    return [
-        *(_line(name, "member", entry) for name, entry in card["members"].items()),
-        *(_line(name, "student", entry) for name, entry in student.items()),
-        *(_line(name, "fusion", entry) for name, entry in card["fusion"].items()),
-        _line("final", "final", card["final"]),
-    ]
+    """Lines of a score card as JSON holds it, in the order of `card_entries`."""
+    return [_line(name, kind, entry) for name, kind, entry in card_entries(card)]
 
 
-def _line(name: str, kind: Literal["member", "student", "fusion", "final"], entry: Json) -> ScoreLine:
-    test_interval = entry["test_interval"]
+def _line(name: str, kind: Kind, entry: Json) -> ScoreLine:
+    mean, best, test_interval = entry["minus_mean"], entry["minus_best_single"], entry["test_interval"]
     return ScoreLine(
-        name,
-        kind,
-        entry["oof_macro_f1"],
-        (entry["oof_interval"][0], entry["oof_interval"][1]),
-        entry["test_macro_f1"],
-        (test_interval[0], test_interval[1]) if test_interval else None,
-        entry["pseudo_rows"],
-        entry["adversarial_steps"],
+        entry=name,
+        kind=kind,
+        oof=entry["oof_macro_f1"],
+        oof_interval=_pair(entry["oof_interval"]),
+        optimistic=entry["optimistic_oof_macro_f1"],
+        test=entry["test_macro_f1"],
+        test_interval=_pair(test_interval) if test_interval else None,
+        minus_mean=mean["difference"] if mean else None,
+        minus_mean_interval=_pair(mean["interval"]) if mean else None,
+        minus_best_single=best["difference"],
+        minus_best_single_interval=_pair(best["interval"]),
+        pseudo_rows=entry["pseudo_rows"],
+        adversarial_steps=entry["adversarial_steps"],
     )
+
+
+def _pair(interval: Sequence[float]) -> tuple[float, float]:
+    return interval[0], interval[1]

@@ -10,7 +10,8 @@ import pandas as pd
 from polydx.artifacts import Array, read_array, write_array, write_json
 from polydx.config import Stack
 from polydx.contest.records import DUPLICATE_GROUP, RECORD_NUMBER, TEST, TRAIN, Records, read_records
-from polydx.ensemble.candidates import Candidate, Inputs, RecordContext, plain_mean, single, stacked, weighted
+from polydx.ensemble.candidates import Candidate, Inputs, RecordContext, single
+from polydx.ensemble.fusions import fusion_candidates
 from polydx.ensemble.ledger import FINAL, STUDENT, make_ledger
 from polydx.ensemble.record_features import no_features, record_features
 from polydx.ensemble.selection import Choice, Verdict, choose, judge_candidate
@@ -51,14 +52,15 @@ def run(
     context = _context(records, scored, stack)
 
     singles = {name: single(inputs, index) for index, name in enumerate(files)}
-    fusions = _fusions(inputs, context, stack, cores or os.cpu_count() or 1, seed)
+    cores = cores or os.cpu_count() or 1
+    fusions = _fusions(inputs, context, stack, cores, seed)
     candidates = singles | fusions
-    rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels)
+    rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds, cores)
     nested = NestedFolds(inputs.targets, inputs.fold_of_row, rule)
     verdicts: dict[str, Verdict] = {}
     with Reporter("s8 stack", len(candidates) + 1, "candidates") as reporter:
         for name, candidate in candidates.items():
-            verdicts[name] = judge_candidate(candidate, nested, rule)
+            verdicts[name] = judge_candidate(candidate, nested, rule, stack.test_reading)
             reporter.step(note=name)
         choice = choose(candidates, verdicts, nested)
         reporter.step(note="choice")
@@ -124,12 +126,9 @@ def _fusions(inputs: Inputs, context: RecordContext, stack: Stack, cores: int, s
         threads=cores,
         seed=seed,
     )
-    fusions: dict[str, Candidate] = {
-        "mean": plain_mean(inputs),
-        "weighted": weighted(inputs, stack.threshold_prior),
-        "lightgbm": stacked(inputs, context, recipe),
-    }
-    return {name: fusions[name] for name in stack.candidates}
+    return fusion_candidates(
+        stack.candidates, inputs, context, recipe, prior=stack.threshold_prior, calibration=stack.calibration
+    )
 
 
 def _write_decisions(paths: RunPaths, verdicts: dict[str, Verdict], choice: Choice, scored: Mask) -> None:

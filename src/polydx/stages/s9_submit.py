@@ -17,7 +17,6 @@ from polydx.judge.folds import read_folds
 from polydx.paths import ALL_ROWS, RunPaths
 from polydx.report import score_figures
 from polydx.report.card import NOTES, Json, MaskedLmLoss, Training, add_up, score_lines, with_training
-from polydx.report.terminal import print_scores
 from polydx.report.versions import versions
 from polydx.resolve import write_settings
 
@@ -65,7 +64,6 @@ def run(paths: RunPaths, settings: Settings) -> None:
             _ship_student(paths, settings, folder / "student")
         _draw(paths, card, records, folder / "figures")
     write_json(paths.card, card)
-    print_scores(settings.run.name, score_lines(card), losses)
     print(f"s9 submit: {len(test_ids)} test records in {paths.submission / name}", file=sys.stderr)
 
 

@@ -1,0 +1,178 @@
+"""Canaries of the decision layer: permuted labels teach no path anything, and each planted leak is caught.
+
+Two guards: labels dealt to other rows must leave a path at chance, and turning over the labels of one fold must not
+move a decision of that fold.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from polydx.ensemble.calibration import cross_fitted, fit_calibration
+from polydx.ensemble.candidates import Candidate, Inputs, RecordContext, single
+from polydx.ensemble.fusions import FUSIONS, fusion_candidates
+from polydx.ensemble.record_features import no_features
+from polydx.ensemble.selection import judge_candidate
+from polydx.ensemble.stacking import StackerRecipe
+from polydx.ensemble.thresholds import DecisionRule, ThresholdMethod
+from polydx.ensemble.weights import fit_label_weights
+from polydx.judge.intervals import macro_f1_interval
+from polydx.judge.metrics import best_constant_prediction_f1, macro_f1
+from polydx.judge.nested import NOTHING_HIDDEN, NestedFolds
+
+RECIPE = StackerRecipe(trees=5, learning_rate=0.1, leaves=4, min_leaf_rows=10, frequent_positives=40, threads=1, seed=0)
+FOLDS, ROWS, LABELS = 4, 320, 6
+FITTED = [name for name in FUSIONS if name not in {"mean", "geometric", "rank", "lightgbm"}]
+"""Fusions that fit something; the stacker has canaries of its own."""
+
+
+def inputs_of(targets, seed=0, test_rows=20):
+    """Three members of different worth that bend their probabilities differently."""
+    draw = np.random.default_rng(seed)
+    noise = np.array([0.5, 0.6, 1.2])[:, None, None] * draw.normal(size=(3, *targets.shape))
+    opinions = np.clip(0.4 + (targets - 0.5) * 0.5 + noise, 0, 1) ** np.array([1, 3, 0.5])[:, None, None]
+    opinions = opinions.astype(np.float32)
+    return Inputs(("a", "b", "c"), opinions, opinions[:, None, :test_rows], targets, np.arange(len(targets)) % FOLDS)
+
+
+def random_targets(seed=5, rows=ROWS):
+    return np.random.default_rng(seed).random((rows, LABELS)) < np.linspace(0.3, 0.05, LABELS)
+
+
+def fusions(inputs, method="platt"):
+    rows, test_rows = inputs.oof.shape[1], inputs.test.shape[2]
+    context = RecordContext(no_features(rows), no_features(test_rows), np.zeros(rows), np.zeros(test_rows), ())
+    return fusion_candidates(FUSIONS, inputs, context, RECIPE, prior=5.0, calibration=method)
+
+
+def rule_of(method: ThresholdMethod = "shrunk"):
+    return DecisionRule(5.0, 0, LABELS, method)
+
+
+def decisions(inputs, candidate: Candidate, rule):
+    return NestedFolds(inputs.targets, inputs.fold_of_row, rule).decisions(candidate.held_out)
+
+
+def better_than_chance(decided, targets):
+    low, _ = macro_f1_interval(decided, targets, samples=200, seed=0)
+    return low > best_constant_prediction_f1(targets)
+
+
+def moved_folds(inputs, decide: Callable):
+    """Folds whose decisions move with their own labels: a path without a leak has none."""
+    before = decide(inputs)
+    moved = []
+    for fold in range(FOLDS):
+        rows = inputs.fold_of_row == fold
+        after = decide(dataclasses.replace(inputs, targets=inputs.targets ^ rows[:, None]))
+        if (before[rows] != after[rows]).any():
+            moved.append(fold)
+    return moved
+
+
+# No path leaks
+
+
+@pytest.mark.parametrize("name", [name for name in FUSIONS if name != "lightgbm"])
+def test_permuted_labels_teach_no_fusion(name):
+    targets = random_targets()
+    inputs = inputs_of(targets)
+    decided = decisions(inputs, fusions(inputs)[name], rule_of())
+    assert better_than_chance(decided, targets)  # the guard sees what there is to see
+    permuted = targets[np.random.default_rng(8).permutation(len(targets))]
+    inputs = dataclasses.replace(inputs, targets=permuted)
+    assert not better_than_chance(decisions(inputs, fusions(inputs)[name], rule_of()), permuted)
+
+
+@pytest.mark.parametrize("method", ["shrunk", "pooled", "half_f1"])
+def test_permuted_labels_teach_no_threshold(method):
+    targets = random_targets()
+    inputs = inputs_of(targets)
+    assert better_than_chance(decisions(inputs, single(inputs, 0), rule_of(method)), targets)
+    permuted = targets[np.random.default_rng(8).permutation(len(targets))]
+    inputs = dataclasses.replace(inputs, targets=permuted)
+    assert not better_than_chance(decisions(inputs, single(inputs, 0), rule_of(method)), permuted)
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_permuted_labels_teach_no_calibration(method):
+    targets = random_targets()
+    inputs = inputs_of(targets)
+    permuted = targets[np.random.default_rng(8).permutation(len(targets))]
+    calibrated = cross_fitted(inputs.oof[0], permuted, inputs.fold_of_row, method, 5.0)
+    inputs = dataclasses.replace(inputs, oof=calibrated[None], targets=permuted)
+    assert not better_than_chance(decisions(inputs, single(inputs, 0), rule_of()), permuted)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_no_decision_of_a_fold_moves_with_its_labels(name):
+    inputs = inputs_of(random_targets(rows=160))
+    assert not moved_folds(inputs, lambda inputs: decisions(inputs, fusions(inputs, "isotonic")[name], rule_of()))
+
+
+@pytest.mark.parametrize("method", ["shrunk", "pooled", "half_f1"])
+def test_no_decision_of_a_fold_moves_with_its_labels_by_thresholds(method):
+    inputs = inputs_of(random_targets(rows=160))
+    assert not moved_folds(inputs, lambda inputs: decisions(inputs, single(inputs, 0), rule_of(method)))
+
+
+# Planted leaks are caught
+
+
+def with_thresholds_of_the_scored_rows(inputs):
+    verdict = judge_candidate(single(inputs, 0), NestedFolds(inputs.targets, inputs.fold_of_row, rule_of()), rule_of())
+    return verdict.flattered
+
+
+def with_a_calibrator_of_the_scored_rows(inputs):
+    maps = fit_calibration(inputs.oof[0], inputs.targets, "isotonic", 0.0)
+    leaked = Candidate(lambda _hidden: maps.apply(inputs.oof[0]), lambda: inputs.test[0])
+    return decisions(inputs, leaked, rule_of())
+
+
+def with_weights_of_the_scored_rows(inputs):
+    weights = fit_label_weights(inputs.oof, inputs.targets, np.full(3, 1 / 3), 0.0)
+    fused = np.einsum("mrl,ml->rl", inputs.oof, weights).astype(np.float32)
+    return decisions(inputs, Candidate(lambda _hidden: fused, lambda: inputs.test[0]), rule_of())
+
+
+def with_a_fusion_that_forgets_what_is_hidden(inputs):
+    candidate = fusions(inputs)["calibrated"]
+    return decisions(inputs, Candidate(lambda _hidden: candidate.held_out(NOTHING_HIDDEN), candidate.test), rule_of())
+
+
+LEAKS = [
+    with_thresholds_of_the_scored_rows,
+    with_a_calibrator_of_the_scored_rows,
+    with_weights_of_the_scored_rows,
+    with_a_fusion_that_forgets_what_is_hidden,
+]
+
+
+@pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.__name__)
+def test_a_planted_leak_moves_a_folds_decisions_with_its_own_labels(leak):
+    assert moved_folds(inputs_of(random_targets(rows=160)), leak)
+
+
+def wavering(rows=150, labels=40, seed=2):
+    """Noise for probabilities, and many rare labels: what is fitted on the scored rows finds something in it."""
+    draw = np.random.default_rng(seed)
+    targets = draw.random((rows, labels)) < 0.06
+    noise = draw.random((3, rows, labels)).astype(np.float32)
+    return Inputs(("a", "b", "c"), noise, noise[:, None, :20], targets, np.arange(rows) % FOLDS)
+
+
+@pytest.mark.parametrize("leak", ["thresholds", "calibrator"])
+def test_a_planted_leak_scores_above_chance_on_noise_and_nesting_does_not(leak):
+    inputs = wavering()
+    rule = DecisionRule(0.0, 0, inputs.targets.shape[1])
+    verdict = judge_candidate(single(inputs, 0), NestedFolds(inputs.targets, inputs.fold_of_row, rule), rule)
+    leaked = verdict.flattered
+    if leak == "calibrator":
+        calibrated = fit_calibration(inputs.oof[0], inputs.targets, "isotonic", 0.0).apply(inputs.oof[0])
+        leaked = decisions(inputs, Candidate(lambda _hidden: calibrated, lambda: inputs.test[0]), rule)
+    assert better_than_chance(leaked, inputs.targets)
+    assert not better_than_chance(verdict.decided, inputs.targets)
+    assert macro_f1(leaked, inputs.targets) > macro_f1(verdict.decided, inputs.targets) + 0.02

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.ensemble import StackingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.naive_bayes import GaussianNB
+from sklearn.utils.estimator_checks import check_estimator
+
+from polydx.ensemble.estimator import ThresholdClassifier
+from polydx.ensemble.thresholds import decide, shrunk_thresholds
+
+ITS_TABLE_IS_NOT_THE_LABELS = "brings a table of labels and 2 or 20 other columns, not the labels' probabilities"
+EXPECTED_FAILURES = {
+    "check_classifier_multioutput": ITS_TABLE_IS_NOT_THE_LABELS,
+    "check_classifiers_multilabel_representation_invariance": ITS_TABLE_IS_NOT_THE_LABELS,
+    "check_classifiers_multilabel_output_format_predict": ITS_TABLE_IS_NOT_THE_LABELS,
+    "check_classifiers_multilabel_output_format_predict_proba": ITS_TABLE_IS_NOT_THE_LABELS,
+    "check_classifiers_multilabel_output_format_decision_function": ITS_TABLE_IS_NOT_THE_LABELS,
+}
+
+
+def problem(rows=300, labels=5, seed=0):
+    draw = np.random.default_rng(seed)
+    targets = draw.random((rows, labels)) < np.linspace(0.4, 0.03, labels)
+    return np.clip(0.3 * targets + 0.7 * draw.random((rows, labels)), 0, 1).astype(np.float32), targets
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_own_checks():
+    done = check_estimator(ThresholdClassifier(), expected_failed_checks=EXPECTED_FAILURES, on_fail=None, on_skip=None)
+    assert not [(check["check_name"], check["exception"]) for check in done if check["status"] == "failed"]
+    assert {check["check_name"] for check in done if check["status"] == "xfail"} == set(EXPECTED_FAILURES)
+    assert sum(check["status"] == "passed" for check in done) > 50
+
+
+def test_a_table_of_labels_is_decided_as_by_the_functions():
+    probabilities, targets = problem()
+    model = ThresholdClassifier(prior=10.0, min_labels=1, max_labels=2).fit(probabilities, targets)
+    np.testing.assert_array_equal(model.thresholds_, shrunk_thresholds(probabilities, targets, 10.0))
+    found = model.predict(probabilities)
+    np.testing.assert_array_equal(found, decide(probabilities, model.thresholds_, 1, 2))
+    assert found.dtype == np.int64 and found.sum(axis=1).max() == 2 and found.sum(axis=1).min() == 1
+    np.testing.assert_array_equal(
+        found, model.fit(probabilities.astype(np.float64), targets * 1).predict(probabilities)
+    )
+
+
+def test_the_expected_failures_pass_where_the_columns_are_the_labels():
+    probabilities, targets = problem()
+    wanted = ThresholdClassifier().fit(probabilities, targets.astype(int)).predict(probabilities)
+    for table, truth in ((probabilities.tolist(), targets.tolist()), (np.asfortranarray(probabilities), targets * 1.0)):
+        found = ThresholdClassifier().fit(table, truth).predict(table)
+        np.testing.assert_array_equal(found, wanted)
+        assert found.shape == targets.shape
+
+
+def test_it_ends_a_stack_of_scikit_learns():
+    columns, truth = make_classification(500, weights=[0.85], random_state=0)
+    names = np.array(["well", "ill"])[truth]
+    stack = StackingClassifier([("linear", LogisticRegression()), ("bayes", GaussianNB())], ThresholdClassifier())
+    assert f1_score(names, stack.fit(columns, names).predict(columns), pos_label="ill") > 0.7
+
+
+def test_what_does_not_fit_is_refused():
+    probabilities, targets = problem()
+    with pytest.raises(ValueError, match="5 columns of probabilities for 4 labels"):
+        ThresholdClassifier().fit(probabilities, targets[:, :4])
+    with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+        ThresholdClassifier().fit(probabilities * 3, targets)
+    with pytest.raises(ValueError, match="other than 0 and 1"):
+        ThresholdClassifier().fit(probabilities, targets * 2)
