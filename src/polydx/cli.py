@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
@@ -238,14 +238,16 @@ def score(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Option(help="A student's folder.")],
-    source: Annotated[Path, typer.Option("--input", help="Records in any supported format.")],
-    target: Annotated[Path, typer.Option("--output", help="JSON lines to write.")],
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities beside labels.")] = False,
+    source: Annotated[Path, typer.Option("--input", help="Records; JSON lists and Excel are read whole.")],
+    target: Annotated[Path, typer.Option("--output", help="JSON lines to write; a killed job goes on.")],
+    give: Annotated[Literal["labels", "probabilities", "both"], typer.Option(help="What to write.")] = "labels",
+    explain: Annotated[bool, typer.Option("--explain", help="Add the record's words that drove each label.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and count malformed records.")] = False,
 ) -> None:
     """Label new records with a deployed student."""
     from polydx.deploy import predict as prediction
 
-    prediction.predict(model, source, target, probabilities)
+    prediction.predict(model, source, target, prediction.Wanted(give, explain, skip_bad))
 
 
 def _entry(entries: dict[str, T], option: str, name: str) -> T:
