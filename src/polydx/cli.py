@@ -250,6 +250,18 @@ def predict(
     prediction.predict(model, source, target, prediction.Wanted(give, explain, skip_bad))
 
 
+@app.command()
+def package(
+    model: Annotated[Path, typer.Option(help="A student's folder.")],
+    target: Annotated[Path, typer.Option("--output", help="Folder to make; an earlier package in it is replaced.")],
+) -> None:
+    """Write the contest platform's serving folder of a student."""
+    from polydx.deploy import package as packaging
+
+    packaging.package(model, target)
+    print(f"package: {target / 'model'}", file=sys.stderr)
+
+
 def _entry(entries: dict[str, T], option: str, name: str) -> T:
     if name not in entries:
         raise UserError(option, f"{name!r} is not in the configuration", "choose one of " + ", ".join(entries))
