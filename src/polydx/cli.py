@@ -262,6 +262,31 @@ def package(
     print(f"package: {target / 'model'}", file=sys.stderr)
 
 
+@app.command()
+def profile(
+    model: Annotated[Path, typer.Option(help="A student's folder.")],
+    form: Annotated[
+        list[Literal["fp32", "bf16", "onnx", "int8", "int8-static"]] | None,
+        typer.Option(help="Forms to time; else all."),
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=2, help="Length of every record; else the student's longest.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Records a batch, for the throughput.")] = 32,
+    calls: Annotated[int, typer.Option(min=1, help="Timed calls, for each figure.")] = 50,
+    threads: Annotated[int, typer.Option(min=1, help="Threads to compute with.")] = 1,
+) -> None:
+    """Count and time what a student costs in each of its forms; a table, and JSON on standard output."""
+    from dataclasses import asdict
+
+    from polydx.deploy import profile as profiling
+    from polydx.report.costs import print_costs
+
+    report = profiling.profile(model, tuple(form or profiling.FORMS), tokens, batch, calls, threads)
+    print_costs(str(model), report)
+    print(json.dumps(asdict(report)))
+
+
 def _entry(entries: dict[str, T], option: str, name: str) -> T:
     if name not in entries:
         raise UserError(option, f"{name!r} is not in the configuration", "choose one of " + ", ".join(entries))
