@@ -5,6 +5,11 @@ class UserError(Exception):
     """A fault in the user's data, settings or call; the command line prints it as one line and exits with status 2.
 
     Never put a record's text into it: records are private.
+
+    Attributes:
+        place: Where; the three parts are as they were given.
+        problem: What is wrong.
+        fix: What to do about it.
     """
 
     def __init__(self, place: str, problem: str, fix: str) -> None:
@@ -15,4 +20,5 @@ class UserError(Exception):
             problem: What is wrong, with the offending value.
             fix: What to do about it.
         """
+        self.place, self.problem, self.fix = place, problem, fix
         super().__init__(" ".join(f"{place}: {problem}; {fix}".split()))

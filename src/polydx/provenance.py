@@ -41,7 +41,7 @@ def closure(module: str) -> set[str]:
 
 @functools.cache
 def _imports(module: str) -> list[str]:
-    tree = ast.parse(_source(module).read_text(encoding="utf-8"))
+    tree = ast.parse(source_of(module).read_text(encoding="utf-8"))
     names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -65,14 +65,15 @@ def _is_module(name: str) -> bool:
     return path.with_suffix(".py").is_file() or path.joinpath("__init__.py").is_file()
 
 
-def _source(name: str) -> Path:
+def source_of(name: str) -> Path:
+    """Return the file of a module or package of this package."""
     path = _root().joinpath(*name.split(".")[1:])
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 @functools.cache
 def _code(module: str) -> str:
-    return code_without_words(_source(module).read_text(encoding="utf-8"))
+    return code_without_words(source_of(module).read_text(encoding="utf-8"))
 
 
 def code_without_words(source: str) -> str:

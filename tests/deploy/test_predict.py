@@ -1,74 +1,35 @@
-"""Prediction with a shipped student, against the library's own pipeline."""
+"""Prediction with a shipped student, against the library's own pipeline; streamed, and resumed after a kill."""
 
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-import torch
 from transformers import pipeline
 
-from polydx.contest.readers import ColumnRoles
-from polydx.deploy.predict import predict
+from polydx.cli import main
+from polydx.deploy import predict as prediction
+from polydx.deploy.blocks import partial_files
+from polydx.deploy.predict import Give, Wanted, predict
 from polydx.deploy.student_card import STUDENT_FILE, StudentCard, read_card, write_card
-from polydx.distil.student import new_student
 from polydx.errors import UserError
-from polydx.model.encoders import new_encoder, save_folder
-from polydx.model.tokenizers import new_tokenizer
 
-CARD = StudentCard(
-    labels=("流感", "痛风"),
-    thresholds=(0.5, 0.3),
-    min_labels=0,
-    max_labels=2,
-    max_tokens=24,
-    language="zh",
-    columns=ColumnRoles(
-        id="emr_id",
-        sections=("complaint", "history"),
-        age="age",
-        sex="gender",
-        numbers=(),
-        categories=(),
-        labels="diagnosis",
-        label_delimiter=None,
-    ),
-    separator=",",
-    encoding="utf-8",
-    headings={"complaint": ("主诉",)},
-    placeholders=("无",),
-)
 RAW = [
     {"emr_id": "a1", "age": "Y48", "gender": "男", "complaint": "主诉：发热３天。", "history": "无"},
     {"emr_id": "a2", "age": "", "gender": "女性", "complaint": "咳嗽", "history": "关节疼痛"},
     {"emr_id": "a3", "age": "7", "gender": "", "complaint": "暂无发热", "history": ""},
 ]
 CLEANED = ["男 48岁 主诉:发热3天。", "女 主诉:咳嗽 关节疼痛", "7岁 主诉:暂无发热"]
+LABELS = Wanted("labels", explain=False, skip_bad=False)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("student")
-    torch.manual_seed(0)
-    tokenizer = new_tokenizer("characters", CLEANED * 3, 60)
-    encoder = new_encoder(
-        "bert",
-        vocabulary_size=len(tokenizer),
-        layers=2,
-        hidden_size=16,
-        heads=2,
-        intermediate_size=32,
-        max_positions=32,
-        dropout=0.1,
-    )
-    save_folder(root / "encoder", encoder, tokenizer)
-    save_folder(root / "student", new_student(root / "encoder", [0], CARD.labels, 0.1), tokenizer)
-    write_card(root / "student", CARD)
-    return root / "student"
-
-
-def write_jsonl(target: Path) -> Path:
-    target.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in RAW), encoding="utf-8")
+def write_jsonl(target: Path, repeats: int = 1) -> Path:
+    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in RAW]
+    target.write_text("".join(lines * repeats), encoding="utf-8")
     return target
 
 
@@ -76,40 +37,60 @@ def answers(file: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def test_labels_and_probabilities_are_those_of_the_librarys_pipeline(folder: Path, tmp_path: Path) -> None:
+def test_labels_and_probabilities_are_those_of_the_librarys_pipeline(
+    student_folder: Path, student_card: StudentCard, tmp_path: Path
+) -> None:
     target = tmp_path / "answers.jsonl"
-    predict(folder, write_jsonl(tmp_path / "new.jsonl"), target, probabilities=True)
-    classify = pipeline("text-classification", model=str(folder), top_k=None, device="cpu")
+    predict(student_folder, write_jsonl(tmp_path / "new.jsonl"), target, dataclasses.replace(LABELS, give="both"))
+    classify = pipeline("text-classification", model=str(student_folder), top_k=None, device="cpu")
     found = answers(target)
     assert [line["id"] for line in found] == ["a1", "a2", "a3"]
     for line, scores in zip(found, classify(CLEANED), strict=True):
         expected = {each["label"]: each["score"] for each in scores}
         assert line["probabilities"] == pytest.approx(expected, abs=2e-6)
         assert line["labels"] == [
-            name for name, threshold in zip(CARD.labels, CARD.thresholds, strict=True) if expected[name] >= threshold
+            name
+            for name, threshold in zip(student_card.labels, student_card.thresholds, strict=True)
+            if expected[name] >= threshold
         ]
 
 
-def test_formats_give_the_same_answers_without_probabilities(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("give", "keys"),
+    [("labels", {"labels"}), ("probabilities", {"probabilities"}), ("both", {"labels", "probabilities"})],
+)
+def test_what_is_asked_for_is_given(student_folder: Path, tmp_path: Path, give: Give, keys: set[str]) -> None:
+    source = write_jsonl(tmp_path / "new.jsonl")
+    predict(student_folder, source, tmp_path / "out.jsonl", dataclasses.replace(LABELS, give=give))
+    assert all(set(line) == {"id"} | keys for line in answers(tmp_path / "out.jsonl"))
+
+
+def test_formats_give_the_same_answers(
+    student_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     columns = list(RAW[0])
     csv = tmp_path / "new.csv"
     csv.write_text(
         "\n".join([",".join(columns), *(",".join(record[column] for column in columns) for record in RAW)]),
         encoding="utf-8",
     )
-    predict(folder, csv, tmp_path / "from_csv.jsonl", probabilities=False)
-    predict(folder, write_jsonl(tmp_path / "new.jsonl"), tmp_path / "from_jsonl.jsonl", probabilities=False)
-    assert (tmp_path / "from_csv.jsonl").read_bytes() == (tmp_path / "from_jsonl.jsonl").read_bytes()
-    assert all(set(line) == {"id", "labels"} for line in answers(tmp_path / "from_csv.jsonl"))
+    whole = tmp_path / "new.json"
+    whole.write_text(json.dumps(RAW), encoding="utf-8")
+    found = set()
+    for source in (csv, whole, write_jsonl(tmp_path / "new.jsonl")):
+        predict(student_folder, source, tmp_path / "out.jsonl", LABELS)
+        found.add((tmp_path / "out.jsonl").read_bytes())
+    assert len(found) == 1
+    assert capsys.readouterr().err.count("is read whole into memory") == 1
 
 
-def test_the_card_survives_writing_and_reading(folder: Path) -> None:
-    assert read_card(folder) == CARD
+def test_the_card_survives_writing_and_reading(student_folder: Path, student_card: StudentCard) -> None:
+    assert read_card(student_folder) == student_card
 
 
-def test_a_folder_without_a_card_is_the_users_fault(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_card_is_the_users_fault(student_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=STUDENT_FILE):
-        predict(folder.parent / "encoder", write_jsonl(tmp_path / "new.jsonl"), tmp_path / "out.jsonl", False)
+        predict(student_folder.parent / "encoder", write_jsonl(tmp_path / "new.jsonl"), tmp_path / "out.jsonl", LABELS)
 
 
 def test_an_incomplete_card_is_the_users_fault(tmp_path: Path) -> None:
@@ -118,19 +99,125 @@ def test_an_incomplete_card_is_the_users_fault(tmp_path: Path) -> None:
         read_card(tmp_path)
 
 
-def test_a_card_of_another_model_is_the_users_fault(folder: Path, tmp_path: Path) -> None:
+def test_a_card_of_another_model_is_the_users_fault(
+    student_folder: Path, student_card: StudentCard, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    for file in folder.iterdir():
+    for file in student_folder.iterdir():
         (other / file.name).write_bytes(file.read_bytes())
-    write_card(other, dataclasses.replace(CARD, labels=("痛风", "流感")))
+    write_card(other, dataclasses.replace(student_card, labels=("痛风", "流感")))
     with pytest.raises(UserError, match="differ in labels"):
-        predict(other, write_jsonl(tmp_path / "new.jsonl"), tmp_path / "out.jsonl", False)
+        predict(other, write_jsonl(tmp_path / "new.jsonl"), tmp_path / "out.jsonl", LABELS)
 
 
-def test_a_malformed_record_leaves_no_output(folder: Path, tmp_path: Path) -> None:
-    source = write_jsonl(tmp_path / "new.jsonl")
-    source.write_text(source.read_text(encoding="utf-8") + "{broken\n", encoding="utf-8")
-    with pytest.raises(UserError, match="line 4"):
-        predict(folder, source, tmp_path / "out" / "answers.jsonl", False)
-    assert not (tmp_path / "out").exists()
+def spoilt(target: Path) -> Path:
+    sound = write_jsonl(target).read_text(encoding="utf-8").splitlines()
+    lines = [sound[0], "{broken", sound[1], '{"emr_id": null, "complaint": "x"}', sound[2]]
+    target.write_text("\n".join(lines), encoding="utf-8")
+    return target
+
+
+def test_malformed_lines_are_all_named_with_status_2_before_any_work(
+    student_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = spoilt(tmp_path / "new.jsonl"), tmp_path / "out" / "answers.jsonl"
+    assert main(["predict", "--model", str(student_folder), "--input", str(source), "--output", str(target)]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "2 of 5 records are malformed: line 2, column 2 (broken JSON" in error
+    assert "line 4, field emr_id (the id is null)" in error
+    assert error.endswith("leave them out with --skip-bad")
+    assert not target.parent.exists()
+
+
+def test_skip_bad_leaves_malformed_lines_out_and_counts_them(
+    student_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = spoilt(tmp_path / "new.jsonl"), tmp_path / "answers.jsonl"
+    call = ["predict", "--model", str(student_folder), "--input", str(source), "--output", str(target), "--skip-bad"]
+    assert main(call) == 0
+    assert [line["id"] for line in answers(target)] == ["a1", "a2", "a3"]
+    assert "3 records in" in (said := capsys.readouterr().err)
+    assert "2 malformed ones skipped: line 2, column 2" in said
+
+
+def test_many_faults_are_counted_behind_the_first_few(student_folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "new.jsonl"
+    source.write_text("{broken\n" * 25 + json.dumps(RAW[0]), encoding="utf-8")
+    with pytest.raises(UserError, match=r"25 of 26 .* line 10, column 2 \(.*\) and 15 more; "):
+        predict(student_folder, source, tmp_path / "out.jsonl", LABELS)
+
+
+def test_a_missing_column_is_named_rather_than_every_record(student_folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "new.jsonl"
+    source.write_text('{"id": "1", "complaint": "x"}\n' * 3, encoding="utf-8")
+    with pytest.raises(UserError, match="has no column 'emr_id'"):
+        predict(student_folder, source, tmp_path / "out.jsonl", LABELS)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_job_that_died_goes_on_to_the_same_bytes(
+    student_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: int
+) -> None:
+    monkeypatch.setattr(prediction, "CHUNK", 4)
+    source, wanted = write_jsonl(tmp_path / "new.jsonl", repeats=4), Wanted("both", explain=False, skip_bad=False)
+    predict(student_folder, source, tmp_path / "undisturbed.jsonl", wanted)
+    predicted: list[int] = []
+    answer = prediction.answer_lines
+
+    def dying(*arguments):  # type: ignore[no-untyped-def]
+        if len(predicted) == blocks:
+            raise Killed
+        predicted.append(len(arguments[1]))
+        return answer(*arguments)
+
+    monkeypatch.setattr(prediction, "answer_lines", dying)
+    target = tmp_path / "answers.jsonl"
+    with pytest.raises(Killed):
+        predict(student_folder, source, target, wanted)
+    assert not target.exists()
+    with partial_files(target)[0].open("ab") as part:
+        part.write(b'{"id": "half a li')
+    predicted = [0] * (blocks + 1)
+    predict(student_folder, source, target, wanted)
+    assert sum(predicted) == 12 - 4 * blocks, "whole blocks aren't predicted again"
+    assert target.read_bytes() == (tmp_path / "undisturbed.jsonl").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"new.jsonl", "undisturbed.jsonl", "answers.jsonl"}
+
+
+def test_other_input_or_options_start_again(
+    student_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prediction, "CHUNK", 2)
+    source, target = write_jsonl(tmp_path / "new.jsonl", repeats=2), tmp_path / "answers.jsonl"
+    part, state = partial_files(target)
+    for change in (lambda: write_jsonl(source, repeats=1), lambda: None):
+        part.write_text("of another job\n", encoding="utf-8")
+        state.write_text(json.dumps({"identity": "other", "bytes": 15, "records": 2}), encoding="utf-8")
+        change()
+        predict(student_folder, source, target, LABELS)
+        assert [line["id"] for line in answers(target)] == ["a1", "a2", "a3"]
+        assert "starting again" in capsys.readouterr().err
+
+
+def test_killed_by_the_system_and_started_again(student_folder: Path, tmp_path: Path) -> None:
+    """SIGKILL from outside, once the first block stands; `benchmarks/predict_stream.py` does it at 50,000 records."""
+    source, target = write_jsonl(tmp_path / "new.jsonl", repeats=1500), tmp_path / "answers.jsonl"
+    call = ["predict", "--model", str(student_folder), "--input", str(source), "--output", str(target)]
+    program = "import sys; from polydx.cli import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen([sys.executable, "-c", program, *call], stderr=subprocess.DEVNULL)
+    _, state = partial_files(target)
+    while not state.exists():
+        assert process.poll() is None, "it ended before the first block"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not target.exists()
+    assert main(call) == 0
+    assert main([*call[:-1], str(tmp_path / "undisturbed.jsonl")]) == 0
+    assert target.read_bytes() == (tmp_path / "undisturbed.jsonl").read_bytes()
+    assert len(answers(target)) == 4500

@@ -1,9 +1,12 @@
 """Opening the user's files, with errors that say what to do."""
 
+import codecs
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from polydx.errors import UserError
 
@@ -52,24 +55,84 @@ def read_text(path: Path, encoding: str, setting: str) -> str:
     Raises:
         UserError: It can't be read, is empty, or isn't in that encoding.
     """
+    _check_encoding(encoding)
     with opening(path, setting):
         data = path.read_bytes()
     try:
         text = data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}, line {line}",
-            f"byte 0x{data[error.start]:02x} isn't {encoding}",
-            "name the file's encoding in contest.encoding (gb18030 is common), or save it as UTF-8",
-        ) from None
+        raise _undecodable(path, data.count(b"\n", 0, error.start) + 1, error, encoding) from None
+    if not text.strip():
+        raise _empty(path)
+    return text
+
+
+def text_lines(path: Path, encoding: str, setting: str) -> Iterator[str | UserError]:
+    """Yield a text file's lines without the line feeds and the byte order mark.
+
+    In place of a line that isn't in the encoding stands its fault; UTF-16 and UTF-32 lose step there, and end with it.
+
+    Args:
+        path: The file.
+        encoding: Any of Python's names.
+        setting: The setting that names the file, for errors.
+
+    Raises:
+        UserError: The file can't be read, or holds nothing but white space.
+    """
+    wide = _check_encoding(encoding).startswith(("utf-16", "utf-32"))
+    blank = True
+    with opening(path, setting):
+        file = path.open("rb")
+    with file:
+        lines = _wide_lines(path, file, encoding) if wide else _lines(path, file, encoding)
+        for line in lines:
+            blank = blank and isinstance(line, str) and not line.strip()
+            yield line
+    if blank:
+        raise _empty(path)
+
+
+def _lines(path: Path, file: BinaryIO, encoding: str) -> Iterator[str | UserError]:
+    for number, data in enumerate(file, start=1):
+        try:
+            line = data.decode(encoding).removesuffix("\n")
+        except UnicodeDecodeError as error:
+            yield _undecodable(path, number, error, encoding)
+        else:
+            yield line.removeprefix("\ufeff") if number == 1 else line
+
+
+def _wide_lines(path: Path, file: BinaryIO, encoding: str) -> Iterator[str | UserError]:
+    """Lines of an encoding in which a line feed's byte may be part of another character."""
+    number = 0
+    try:
+        for number, line in enumerate(io.TextIOWrapper(file, encoding, newline="\n"), start=1):
+            yield line.removesuffix("\n").removeprefix("\ufeff" if number == 1 else "")
+    except UnicodeDecodeError as error:
+        yield _undecodable(path, number + 1, error, encoding)
+
+
+def _check_encoding(encoding: str) -> str:
+    """Return Python's own name of an encoding."""
+    try:
+        return codecs.lookup(encoding).name
     except LookupError:
         raise UserError(
             "contest.encoding", f"{encoding!r} is no encoding", "write one Python knows, such as utf-8 or gb18030"
         ) from None
-    if not text.strip():
-        raise UserError(str(path), "is empty", "put the missing content back")
-    return text
+
+
+def _undecodable(path: Path, line: int, error: UnicodeDecodeError, encoding: str) -> UserError:
+    return UserError(
+        f"{path}, line {line}",
+        f"byte 0x{error.object[error.start]:02x} isn't {encoding}",
+        "name the file's encoding in contest.encoding (gb18030 is common), or save it as UTF-8",
+    )
+
+
+def _empty(path: Path) -> UserError:
+    return UserError(str(path), "is empty", "put the missing content back")
 
 
 def parse_json(text: str, place: str, first_line: int | None = None) -> object:

@@ -5,12 +5,13 @@ behind `read_table` can see it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from polydx.contest.files import read_text, shown
-from polydx.contest.tables import Row, TableLayout, read_rows
+from polydx.contest.rows import Row
+from polydx.contest.tables import TableLayout, read_rows, stream_rows
 from polydx.errors import UserError
 
 MISSING_LABELS = {"nan", "null"}
@@ -87,8 +88,66 @@ def read_table(path: Path, layout: TableLayout, roles: ColumnRoles, with_labels:
         UserError: The file or a record in it is malformed.
     """
     rows = read_rows(path, layout, setting, leave_out=None if with_labels else roles.labels)
-    _require_columns(path, rows, (*roles.features, roles.labels) if with_labels else roles.features)
+    present = {name for row in rows for name in row.cells}
+    require_columns(path, present, (*roles.features, roles.labels) if with_labels else roles.features)
     return [_record(row, roles, with_labels) for row in rows]
+
+
+def stream_table(
+    path: Path, layout: TableLayout, roles: ColumnRoles, setting: str, seen: set[str] | None = None
+) -> Iterator[RawRecord | UserError]:
+    """Yield a table's records without their labels, in order; in place of a malformed one, its fault.
+
+    Args:
+        path: The file.
+        layout: How it is stored.
+        roles: Its columns; `require_columns` tells, after all rows, whether they were there.
+        setting: The setting that names the file, for errors.
+        seen: Gets the names of the columns that rows had.
+
+    Raises:
+        UserError: The file as a whole can't be read.
+    """
+    for row in stream_rows(path, layout, setting, leave_out=roles.labels):
+        if isinstance(row, UserError):
+            yield row
+            continue
+        if seen is not None:
+            seen.update(row.cells)
+        try:
+            yield _record(row, roles, with_labels=False)
+        except UserError as fault:
+            yield fault
+
+
+def record_of(cells: Mapping[str, object], roles: ColumnRoles, place: str) -> RawRecord:
+    """Return the record, without labels, that one row's cells make.
+
+    Args:
+        cells: Values by column.
+        roles: The columns' roles.
+        place: Where it came from, for errors.
+
+    Raises:
+        UserError: It is malformed.
+    """
+    return _record(Row(place, dict(cells)), roles, with_labels=False)
+
+
+def require_columns(path: Path, present: Iterable[str], columns: Iterable[str]) -> None:
+    """Refuse a table in which a column is nowhere.
+
+    Raises:
+        UserError: `columns` has one that isn't `present`.
+    """
+    there = set(present)
+    for column in columns:
+        if column not in there:
+            raise UserError(
+                str(path),
+                f"has no column {column!r} (it has {', '.join(sorted(there)[:20])})",
+                "correct contest.columns or the file's column names",
+            )
 
 
 def read_labels(path: Path, layout: TableLayout, roles: ColumnRoles, setting: str) -> dict[str, tuple[str, ...]]:
@@ -98,7 +157,7 @@ def read_labels(path: Path, layout: TableLayout, roles: ColumnRoles, setting: st
         UserError: The file is malformed, or an id stands in it twice.
     """
     rows = read_rows(path, layout, setting)
-    _require_columns(path, rows, (roles.id, roles.labels))
+    require_columns(path, {name for row in rows for name in row.cells}, (roles.id, roles.labels))
     labels: dict[str, tuple[str, ...]] = {}
     for row in rows:
         id_ = _id(row, roles.id)
@@ -123,17 +182,6 @@ def read_label_list(path: Path) -> tuple[str, ...]:
         if label:
             first_line[label] = number
     return tuple(first_line)
-
-
-def _require_columns(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
-    present = {name for row in rows for name in row.cells}
-    for column in columns:
-        if column not in present:
-            raise UserError(
-                str(path),
-                f"has no column {column!r} (it has {', '.join(sorted(present)[:20])})",
-                "correct contest.columns or the file's column names",
-            )
 
 
 def _record(row: Row, roles: ColumnRoles, with_labels: bool) -> RawRecord:

@@ -1,114 +1,191 @@
-"""Prediction with a shipped student: raw records in, labels out.
+"""Prediction with a shipped student: raw records in, labels out, however many there are.
 
-The folder holds all that is needed: a stock model of the library, its tokenizer, and `polydx.json` with the labels,
-their thresholds, and how a raw record becomes the text that the model reads.
+The table is read twice: once to find malformed records and to count the sound ones, before any work is done, and once
+to predict, record by record.
 """
 
+import hashlib
+import itertools
 import json
+import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Literal
 
 import numpy as np
 import torch
-from transformers import (
-    AutoModelForSequenceClassification,
-    BertForSequenceClassification,
-    ErnieForSequenceClassification,
-)
+import transformers
 
-from polydx.artifacts import Floats, replacing
-from polydx.contest.readers import RawRecord, read_table
-from polydx.contest.tables import TableLayout
-from polydx.deploy.student_card import STUDENT_FILE, StudentCard, read_card
-from polydx.distil.student import Student
-from polydx.distil.training import score
-from polydx.ensemble.thresholds import decide
+from polydx.artifacts import Floats
+from polydx.contest.readers import RawRecord, require_columns, stream_table
+from polydx.contest.tables import READ_WHOLE, TableLayout, format_of
+from polydx.deploy.blocks import BlockWriter
+from polydx.deploy.explain import explain
+from polydx.deploy.student_card import StudentCard, read_card
+from polydx.deploy.student_model import LoadedStudent, load_student
 from polydx.errors import UserError
-from polydx.model.checkpoints import quietly
-from polydx.model.encoders import load_tokenizer
 from polydx.model.tokens import encode
 from polydx.progress import Reporter
-from polydx.text.cleaner import RecordCleaner
+from polydx.provenance import code_hash
 from polydx.train.classification import predict_probabilities
 from polydx.train.device import pick_device
 
 CHUNK = 1024
-"""Records predicted between two writes."""
+"""Records predicted between two writes; a killed job loses no more."""
 DECIMALS = 6
-"""Of a written probability."""
+"""Of a written probability or attribution."""
+FAULTS_NAMED = 10
+"""Malformed records that an error names; the others are counted."""
+SETTING = "--input"
+
+Give = Literal["labels", "probabilities", "both"]
 
 
-def predict(folder: Path, source: Path, target: Path, probabilities: bool) -> None:
+@dataclass(frozen=True)
+class Wanted:
+    """What to write of each record.
+
+    Attributes:
+        give: Decided labels, all probabilities, or both.
+        explain: Whether to write, for each decided label, the words that drove it: parts of the record's text.
+        skip_bad: Whether to leave malformed records out instead of refusing the table.
+    """
+
+    give: Give
+    explain: bool
+    skip_bad: bool
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a table holds.
+
+    Attributes:
+        records: Sound records.
+        malformed: Malformed ones.
+        named: The first few of them, by number and problem.
+    """
+
+    records: int
+    malformed: int
+    named: tuple[str, ...]
+
+    def faults(self) -> str:
+        """The malformed records in words."""
+        more = self.malformed - len(self.named)
+        return ", ".join(self.named) + (f" and {more} more" if more else "")
+
+
+def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
     """Label the records of a table and write one JSON object a line, in their order.
 
-    A line holds `id`, `labels` (chosen by the thresholds, in the order of the card) and, if asked for, `probabilities`
-    by label.
+    A line holds `id`; `labels`, chosen by the thresholds, in the order of the card; `probabilities` by label; `words`,
+    by decided label and word: what is wanted of them. Memory doesn't grow with the table, but for JSON lists and Excel.
+    A job that was killed goes on where it was and writes the same bytes as one that wasn't.
 
     Args:
         folder: The student's folder.
         source: Raw records with the columns that the student was made for; the format goes by the file's ending.
         target: JSON lines; it appears when all are written.
-        probabilities: Whether to write them too.
+        wanted: What to write.
 
     Raises:
-        UserError: The student or the records can't be read.
+        UserError: The student or the records can't be read, or records are malformed and not to be skipped.
     """
     card = read_card(folder)
     layout = TableLayout("auto", card.separator, card.encoding)
-    records = read_table(source, layout, card.columns, with_labels=False, setting="--input")
-    model = _load(folder, card)
-    tokenizer = load_tokenizer(folder)
-    device = pick_device("auto")
-    module: torch.nn.Module = model
+    if format_of(source, layout) in READ_WHOLE:
+        print(f"note: {source.suffix} is read whole into memory; JSON lines, CSV and Parquet are not", file=sys.stderr)
+    survey = take_survey(source, layout, card)
+    if survey.malformed and not wanted.skip_bad:
+        of = f"{survey.malformed} of {survey.malformed + survey.records} records are malformed"
+        raise UserError(str(source), f"{of}: {survey.faults()}", "mend them, or leave them out with --skip-bad")
+    student, device = load_student(folder), pick_device("auto")
+    module: torch.nn.Module = student.model
     module.to(device)
-    score_batch = partial(score, model)
-    cleaner = RecordCleaner(card.columns.sections, card.headings, card.placeholders, card.language)
 
+    records = (row for row in stream_table(source, layout, card.columns, SETTING) if isinstance(row, RawRecord))
     with (
-        replacing(target) as temporary,
-        temporary.open("w", encoding="utf-8") as lines,
-        Reporter("predict", len(records), "records") as reporter,
+        BlockWriter(target, identity(folder, source, wanted, device)) as output,
+        Reporter("predict", survey.records, "records") as reporter,
     ):
-        for chunk in _chunks(records):
-            texts = [cleaner.clean(each.sections, each.age, each.sex, each.categories).text for each in chunk]
-            tokens = encode(tokenizer, texts, card.max_tokens)
-            rows = np.arange(len(chunk))
-            found = predict_probabilities(score_batch, tokens, rows, len(card.labels), device, bf16=False)
-            _write(lines, chunk, found, card, probabilities)
+        if output.discarded:
+            print(f"predict: {target} was begun from other input, model or options; starting again", file=sys.stderr)
+        reporter.resume_at(output.resumed)
+        for chunk in _chunks(itertools.islice(records, output.resumed, None)):
+            output.write("".join(answer_lines(student, chunk, wanted, device)), len(chunk))
             reporter.step(len(chunk))
+    skipped = f", {survey.malformed} malformed ones skipped: {survey.faults()}" if survey.malformed else ""
+    print(f"predict: {survey.records} records in {target}{skipped}", file=sys.stderr)
 
 
-def _load(folder: Path, card: StudentCard) -> Student:
-    try:
-        with quietly():
-            loaded: object = AutoModelForSequenceClassification.from_pretrained(
-                str(folder), trust_remote_code=False, dtype=torch.float32
-            )
-    except (OSError, ValueError) as error:
-        problem = f"holds no readable model ({type(error).__name__})"
-        raise UserError(str(folder), problem, "ship the student again (polydx submit)") from error
-    if not isinstance(loaded, BertForSequenceClassification | ErnieForSequenceClassification):
-        raise UserError(str(folder), f"holds a {type(loaded).__name__}", "name the folder of a student")
-    if loaded.config.id2label != dict(enumerate(card.labels)):
-        raise UserError(str(folder), f"{STUDENT_FILE} and config.json differ in labels", "ship the student again")
-    return loaded
+def take_survey(source: Path, layout: TableLayout, card: StudentCard) -> Survey:
+    """Read a table through and count what it holds.
+
+    Raises:
+        UserError: It can't be read, lacks a column, or has no sound record.
+    """
+    records, malformed = 0, 0
+    named: list[str] = []
+    seen: set[str] = set()
+    for row in stream_table(source, layout, card.columns, SETTING, seen):
+        if isinstance(row, RawRecord):
+            records += 1
+            continue
+        malformed += 1
+        if len(named) < FAULTS_NAMED:
+            named.append(f"{row.place.removeprefix(f'{source}, ')} ({row.problem})")
+    if seen:
+        require_columns(source, seen, card.columns.features)
+    if records + malformed == 0:
+        raise UserError(str(source), "holds no record", f"put records into it or correct {SETTING}")
+    return Survey(records, malformed, tuple(named))
 
 
-def _chunks(records: Sequence[RawRecord]) -> Iterator[Sequence[RawRecord]]:
-    for start in range(0, len(records), CHUNK):
-        yield records[start : start + CHUNK]
+def identity(folder: Path, source: Path, wanted: Wanted, device: torch.device) -> str:
+    """Hash all that an answer's bytes depend on: records, student, options, code and how the machine computes."""
+    digest = hashlib.sha256()
+    for file in (source, *sorted(folder.iterdir())):
+        if file.is_file():
+            with file.open("rb") as data:
+                digest.update(hashlib.file_digest(data, "sha256").digest())
+    libraries = (torch.__version__, transformers.__version__)
+    digest.update(f"{wanted} {device} {torch.get_num_threads()} {libraries} {code_hash(__name__)}".encode())
+    return digest.hexdigest()
 
 
-def _write(lines: TextIO, records: Sequence[RawRecord], found: Floats, card: StudentCard, probabilities: bool) -> None:
-    decided = decide(found, np.array(card.thresholds), card.min_labels, card.max_labels)
-    for record, row, chosen in zip(records, found, decided, strict=True):
-        line: dict[str, object] = {
-            "id": record.id,
-            "labels": [name for name, present in zip(card.labels, chosen, strict=True) if present],
-        }
-        if probabilities:
-            rounded = (round(float(probability), DECIMALS) for probability in row)
-            line["probabilities"] = dict(zip(card.labels, rounded, strict=True))
-        lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+def answer_lines(
+    student: LoadedStudent, records: Sequence[RawRecord], wanted: Wanted, device: torch.device
+) -> Iterator[str]:
+    """Yield the lines of some records."""
+    texts = [student.text(record) for record in records]
+    tokens = encode(student.tokenizer, texts, student.card.max_tokens)
+    rows, labels = np.arange(len(records)), len(student.card.labels)
+    found = predict_probabilities(student.score, tokens, rows, labels, device, bf16=False)
+    decided = student.decide(found)
+    words = explain(student, texts, decided, device) if wanted.explain else None
+    for row, record in enumerate(records):
+        line: dict[str, object] = {"id": record.id}
+        names = student.names(decided[row])
+        if wanted.give != "probabilities":
+            line["labels"] = names
+        if wanted.give != "labels":
+            line["probabilities"] = _by_label(student.card.labels, found[row])
+        if words is not None:
+            line["words"] = {
+                name: {word: round(share, DECIMALS) for word, share in of_label.items()}
+                for name, of_label in zip(names, words[row], strict=True)
+            }
+        yield json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _by_label(labels: Sequence[str], probabilities: Floats) -> dict[str, float]:
+    return {
+        name: round(probability, DECIMALS) for name, probability in zip(labels, probabilities.tolist(), strict=True)
+    }
+
+
+def _chunks(records: Iterator[RawRecord]) -> Iterator[list[RawRecord]]:
+    while chunk := list(itertools.islice(records, CHUNK)):
+        yield chunk

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jieba import Tokenizer
 
 _LETTERS_AND_DIGITS = re.compile(r"[^\W_]+")
+_NO_WHITE_SPACE = re.compile(r"\S+")
 
 
 def words(text: str, language: Language) -> list[str]:
@@ -25,6 +26,14 @@ def words(text: str, language: Language) -> list[str]:
     if language == "en":
         return _LETTERS_AND_DIGITS.findall(text.lower())
     return [word for word in _segmenter().lcut(text) if not word.isspace()]
+
+
+def word_spans(text: str, language: Language) -> list[tuple[int, int]]:
+    """Return where the words of `words` stand: (start, end) of each in `text`."""
+    if language == "zh":
+        return [(start, end) for word, start, end in _segmenter().tokenize(text) if not word.isspace()]
+    pattern = _LETTERS_AND_DIGITS if language == "en" else _NO_WHITE_SPACE
+    return [found.span() for found in pattern.finditer(text)]
 
 
 @cache

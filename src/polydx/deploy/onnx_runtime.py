@@ -1,0 +1,31 @@
+"""Runs an exported student; torch isn't needed here, nor imported."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from polydx.artifacts import Floats
+
+IntArray = npt.NDArray[np.int64]
+Batch = tuple[IntArray, IntArray]
+"""`input_ids` and `attention_mask`, both `[batch, tokens]`, int64."""
+Scorer = Callable[[IntArray, IntArray], Floats]
+"""Logits `[batch, labels]`, float32, of a batch."""
+
+
+def load_onnx(path: Path, threads: int) -> Scorer:
+    """Load an ONNX student on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def score(input_ids: IntArray, attention_mask: IntArray) -> Floats:
+        logits: Floats = session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
+        return logits
+
+    return score

@@ -1,0 +1,86 @@
+"""A shipped student, loaded: a raw record to the text it reads, its logits, and what they decide."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertForSequenceClassification,
+    ErnieForSequenceClassification,
+    PreTrainedTokenizerBase,
+)
+
+from polydx.artifacts import Floats
+from polydx.contest.readers import RawRecord
+from polydx.deploy.student_card import STUDENT_FILE, StudentCard, read_card
+from polydx.ensemble.thresholds import decide
+from polydx.errors import UserError
+from polydx.model.checkpoints import quietly
+from polydx.model.encoders import load_tokenizer
+from polydx.text.cleaner import RecordCleaner
+
+StudentModel = BertForSequenceClassification | ErnieForSequenceClassification
+
+
+@dataclass(frozen=True)
+class LoadedStudent:
+    """All of a student's folder.
+
+    Attributes:
+        card: What lies beside the weights.
+        model: The stock model, in evaluation mode.
+        tokenizer: Its tokenizer.
+        cleaner: Cleans raw records as the training records were.
+    """
+
+    card: StudentCard
+    model: StudentModel
+    tokenizer: PreTrainedTokenizerBase
+    cleaner: RecordCleaner
+
+    def text(self, record: RawRecord) -> str:
+        """The text that the model reads of a raw record."""
+        return self.cleaner.clean(record.sections, record.age, record.sex, record.categories).text
+
+    def score(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits `[batch, labels]`, float32, of `[batch, tokens]`, int64, each."""
+        # The signature of a stock model's call isn't typed.
+        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits.float()
+
+    def decide(self, probabilities: Floats) -> list[list[int]]:
+        """Columns of the labels decided for each row of `[rows, labels]`, in the order of the card."""
+        card = self.card
+        decided = decide(probabilities, np.array(card.thresholds), card.min_labels, card.max_labels)
+        return [np.flatnonzero(row).tolist() for row in decided]
+
+    def names(self, columns: Sequence[int]) -> list[str]:
+        """Names of labels by their columns."""
+        return [self.card.labels[column] for column in columns]
+
+
+def load_student(folder: Path) -> LoadedStudent:
+    """Load a student's folder.
+
+    Raises:
+        UserError: It has no complete card, no readable stock model or tokenizer, or they don't belong together.
+    """
+    card = read_card(folder)
+    try:
+        with quietly():
+            loaded: object = AutoModelForSequenceClassification.from_pretrained(
+                str(folder), trust_remote_code=False, dtype=torch.float32
+            )
+    except (OSError, ValueError) as error:
+        problem = f"holds no readable model ({type(error).__name__})"
+        raise UserError(str(folder), problem, "ship the student again (polydx submit)") from error
+    if not isinstance(loaded, BertForSequenceClassification | ErnieForSequenceClassification):
+        raise UserError(str(folder), f"holds a {type(loaded).__name__}", "name the folder of a student")
+    if loaded.config.id2label != dict(enumerate(card.labels)):
+        raise UserError(str(folder), f"{STUDENT_FILE} and config.json differ in labels", "ship the student again")
+    cleaner = RecordCleaner(card.columns.sections, card.headings, card.placeholders, card.language)
+    return LoadedStudent(card, loaded, load_tokenizer(folder), cleaner)

@@ -1,0 +1,1 @@
+"""Stands in for the platform's own package."""

@@ -1,0 +1,80 @@
+"""Block-wise output: what a job leaves at every possible moment of its death is gone on with to the same bytes."""
+
+from pathlib import Path
+
+import pytest
+
+from polydx.deploy.blocks import BlockWriter, partial_files
+from polydx.errors import UserError
+
+BLOCKS = [("一\n二\n", 2), ("三\n", 1), ("四\n五\n", 2)]
+WHOLE = "".join(text for text, _ in BLOCKS).encode()
+
+
+class Died(BaseException):
+    pass
+
+
+def write(target: Path, identity: str, until: int | None = None) -> int:
+    """Write the blocks that are missing, dying before block `until`; returns the records resumed."""
+    with BlockWriter(target, identity) as output:
+        left = output.resumed
+        for number, (text, records) in enumerate(BLOCKS):
+            if left > 0:
+                left -= records
+                continue
+            if number == until:
+                raise Died
+            output.write(text, records)
+    return output.resumed
+
+
+@pytest.mark.parametrize("until", [0, 1, 2])
+@pytest.mark.parametrize("torn", [b"", b"torn \xe4", b"x" * 100])
+def test_whole_blocks_stay_and_torn_ones_go(tmp_path: Path, until: int, torn: bytes) -> None:
+    target = tmp_path / "folder" / "out.jsonl"
+    with pytest.raises(Died):
+        write(target, "same", until)
+    assert not target.exists()
+    with partial_files(target)[0].open("ab") as part:
+        part.write(torn)
+    assert write(target, "same") == sum(records for _, records in BLOCKS[:until])
+    assert target.read_bytes() == WHOLE
+    assert [path.name for path in target.parent.iterdir()] == ["out.jsonl"]
+
+
+@pytest.mark.parametrize("damage", ["state gone", "part gone", "part shortened", "state torn", "other identity"])
+def test_what_does_not_fit_together_is_begun_again(tmp_path: Path, damage: str) -> None:
+    target = tmp_path / "out.jsonl"
+    with pytest.raises(Died):
+        write(target, "same", until=2)
+    part, state = partial_files(target)
+    if damage == "state gone":
+        state.unlink()
+    elif damage == "part gone":
+        part.unlink()
+    elif damage == "part shortened":
+        part.write_bytes(part.read_bytes()[:-1])
+    elif damage == "state torn":
+        state.write_text(state.read_text(encoding="utf-8")[:10], encoding="utf-8")
+    assert write(target, "other" if damage == "other identity" else "same") == 0
+    assert target.read_bytes() == WHOLE
+
+
+def test_an_old_result_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "out.jsonl"
+    target.write_text("old", encoding="utf-8")
+    with pytest.raises(Died):
+        write(target, "same", until=1)
+    assert target.read_text(encoding="utf-8") == "old"
+    write(target, "same")
+    assert target.read_bytes() == WHOLE
+
+
+def test_two_writers_of_one_output_are_refused(tmp_path: Path) -> None:
+    target = tmp_path / "out.jsonl"
+    with BlockWriter(target, "same") as output:
+        output.write(*BLOCKS[0])
+        with pytest.raises(UserError, match="another process"), BlockWriter(target, "same"):
+            pass
+    assert target.read_bytes() == BLOCKS[0][0].encode()
