@@ -8,6 +8,7 @@ import torch
 
 from polydx.artifacts import replacing
 from polydx.config import Adversary, Pseudo, TransformerMember
+from polydx.model.attention import choose_attention
 from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
 from polydx.model.encoders import check_length, load_encoder, load_tokenizer
 from polydx.model.heads import start_at_rates
@@ -42,6 +43,7 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted:
     check_length(model.encoder, member.max_tokens, f"members.{job.member}.max_tokens")
     tokens = encode(load_tokenizer(encoder), job.texts, member.max_tokens)
     recipe = _recipe(member, job, new_recipe(member, job.compute, device, own_seed))
+    choose_attention(model.encoder, device, recipe.bf16)
     report = train_classifier(
         model,
         LabelledExamples(tokens, rows.learned, rows.targets, rows.is_pseudo),
