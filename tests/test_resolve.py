@@ -211,6 +211,10 @@ ARGUMENT_FAULTS = {
     "unknown_entry": ("members.wrods.word_ngrams=3", "there is no section 'members.wrods'; did you mean 'words'?"),
     "far_off": ("qqq.folds=3", "there is no section 'qqq'; choose one of clean, compute, contest"),
     "null_section": ("contest.sample.train=3", "there is no section 'contest.sample'; set it whole, as"),
+    "unknown_loss": (
+        "members.letters.losses.weights={bec: 1.0}",
+        "members.letters.losses.weights.bec: is \"bec\"; should be 'bce', 'soft_f1'",
+    ),
     "unknown_key": ("split.fold=3", "split.fold: unknown setting (value 3); did you mean 'folds'?"),
     "bad_value": ("split.folds=many", 'split.folds: is "many"; should be a valid integer'),
     "nothing_to_remove": ("members.wrods=null", "there is no 'wrods' to remove; did you mean 'words'?"),
@@ -239,6 +243,19 @@ CONTRADICTIONS = {
     "absent_encoder": ("members.letters.encoder=big", "'big' is not in encoders; choose one of: small"),
     "member_length": ("members.letters.max_tokens=513", "is 513; stay within max_positions 512 of encoder small"),
     "ngrams": ("members.words.character_ngrams=[3, 2]", "shortest is above longest; write [shortest, longest]"),
+    "later_losses_alone": (
+        "members.letters.losses.later_weights={soft_f1: 1.0}",
+        "has no weights to come from; name the first losses in losses.weights",
+    ),
+    "loss_ramp": ("members.letters.losses.ramp=[0.5, 0.2]", "losses.ramp: is [0.5, 0.2]; write [start, end], rising"),
+    "freelb_on_the_table": (
+        "members.letters.adversary={method: freelb, target: table}",
+        "adversary.target: is table, but FreeLB perturbs positions; use target: positions",
+    ),
+    "patience_without_rows": (
+        "members.letters.patience=2",
+        "patience: is 2; patience needs rows to watch: use weights: inner, or null",
+    ),
     "two_roles": ("contest.columns={age: emr_id}", "column 'emr_id' has two roles; give each column one role"),
     "repeats": ("split.repeats=2", "split.repeats: is 2; use split.scheme=repeated, or 1 repeat"),
     "nothing_to_label": ("pseudo={rounds: 1, test_rows: false}", "is 1, but no rows to label; allow test_rows or give"),

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from polydx.artifacts import write_text
-from polydx.config import Section, Settings, TransformerMember
+from polydx.config import Settings, TransformerMember, sections
 from polydx.errors import UserError
 
 BASE = "base.yaml"
@@ -197,7 +197,7 @@ def _first_fault(error: ValidationError, places: Mapping[Key, str], path: Path) 
     place = _place(key, places, path)
     shown = _shown(fault["input"])
     if fault["type"] == "extra_forbidden":
-        known = {field: None for section in Section.__subclasses__() for field in section.model_fields}
+        known = {field: None for section in sections() for field in section.model_fields}
         close = difflib.get_close_matches(key[-1], known, n=1)
         fix = f"did you mean {close[0]!r}?" if close else "remove it; configs/base.yaml shows every setting"
         return UserError(f"{place}: {name}", f"unknown setting (value {shown})", fix)
@@ -238,9 +238,26 @@ def _contradictions(settings: Settings) -> Iterator[tuple[Key, str, str]]:
                     f"is {member.max_tokens}",
                     f"stay within max_positions {encoder.max_positions} of encoder {member.encoder}",
                 )
+            yield from _member_contradictions(key, member)
         elif member.character_ngrams is not None and member.character_ngrams[0] > member.character_ngrams[1]:
             yield ("members", name, "character_ngrams"), "shortest is above longest", "write [shortest, longest]"
     yield from _section_contradictions(settings, known)
+
+
+def _member_contradictions(key: Key, member: TransformerMember) -> Iterator[tuple[Key, str, str]]:
+    losses = member.losses
+    if losses.later_weights and not losses.weights:
+        yield (
+            (*key, "losses", "later_weights"),
+            "has no weights to come from",
+            "name the first losses in losses.weights",
+        )
+    if losses.ramp[0] > losses.ramp[1]:
+        yield (*key, "losses", "ramp"), f"is {list(losses.ramp)}", "write [start, end], rising"
+    if member.adversary.method == "freelb" and member.adversary.target == "table":
+        yield (*key, "adversary", "target"), "is table, but FreeLB perturbs positions", "use target: positions"
+    if member.patience is not None and member.weights != "inner":
+        yield (*key, "patience"), f"is {member.patience}", "patience needs rows to watch: use weights: inner, or null"
 
 
 def _section_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key, str, str]]:

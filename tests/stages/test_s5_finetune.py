@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from polydx.artifacts import read_array, read_json, write_array, write_json
-from polydx.config import Compute, LinearMember, Pseudo, TransformerMember
+from polydx.config import Adversary, Compute, LinearMember, LossName, Pseudo, TransformerMember
 from polydx.contest.records import ID, LABELS, PART, TEST, TEXT, TRAIN, UNLABELLED
 from polydx.errors import UserError
 from polydx.judge.folds import FOLD, NEVER_VALIDATED, REPEAT, read_folds
@@ -40,8 +40,10 @@ Member = LinearMember | TransformerMember
 
 def transformer(**changes: Any) -> TransformerMember:
     small = {"encoder": "small", "max_tokens": 16, "epochs": 2, "batch_size": 8, "bf16": "never"}
-    adversary = BASE["transformer_defaults"]["adversary"] | {"start_epoch": 1.0} | changes.pop("adversary", {})
-    return TransformerMember.model_validate(BASE["transformer_defaults"] | small | changes | {"adversary": adversary})
+    defaults = BASE["transformer_defaults"]
+    adversary = defaults["adversary"] | {"start_epoch": 1.0} | changes.pop("adversary", {})
+    losses = defaults["losses"] | changes.pop("losses", {})
+    return TransformerMember.model_validate(defaults | small | changes | {"adversary": adversary, "losses": losses})
 
 
 def linear() -> LinearMember:
@@ -57,8 +59,18 @@ MEMBERS: dict[str, Callable[[], Member]] = {"linear": linear, "transformer": tra
 
 @pytest.fixture
 def paths(tmp_path: Path) -> RunPaths:
+    return new_run(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def plain_answers(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Test probabilities of the member with every technique off."""
+    return finetune(new_run(tmp_path_factory.mktemp("plain")), transformer()).test.read_bytes()
+
+
+def new_run(folder: Path) -> RunPaths:
     """A run of three folds with an encoder and, for round 1, three pseudo-rows a fold."""
-    paths = RunPaths("tiny", tmp_path / "runs", tmp_path / "submissions")
+    paths = RunPaths("tiny", folder / "runs", folder / "submissions")
     draw = np.random.default_rng(0)
     words = [f"word{number}" for number in range(20)]
     parts = [part for part, rows in PARTS.items() for _ in range(rows)]
@@ -229,6 +241,67 @@ def test_adversarial_steps_are_counted_and_round_one_needs_no_clean_epochs(paths
     assert read_json(finetune(paths, member).report)["adversarial_steps"] == 2
     report = read_json(finetune(paths, member, 1, labels=pseudo()).report)
     assert report["adversarial_steps"] == report["steps"] == 3
+
+
+METHODS = [name for name in get_args(Adversary.model_fields["method"].annotation) if name != "none"]
+TECHNIQUES: dict[str, dict[str, Any]] = {
+    **{name: {"adversary": {"method": name}} for name in METHODS},
+    **{f"{name} on the table": {"adversary": {"method": name, "target": "table"}} for name in ("fgm", "pgd", "vat")},
+    **{f"loss {name}": {"losses": {"weights": {name: 1.0}}} for name in get_args(LossName) if name != "bce"},
+    "soft-F1 mixed in": {"soft_f1_weight": 0.3},
+    "BCE first, F1 later": {
+        "losses": {"weights": {"bce": 1.0}, "later_weights": {"bce": 0.5, "soft_f1": 0.5}, "ramp": [0.2, 0.6]}
+    },
+    "class weights": {"losses": {"class_weight_power": 0.5}},
+    "logit adjustment": {"losses": {"logit_adjustment": 1.0}},
+    "moving average": {"weights": "averaged"},
+    "SWA": {"weights": "swa"},
+    "inner choice with patience": {"weights": "inner", "patience": 1, "inner_share": 0.25},
+    "layer-wise rates": {"layer_decay": 0.5},
+    "fresh top layer": {"reinitialised_layers": 1},
+    "multi-sample dropout": {"dropout_samples": 3},
+}
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_each_technique_is_fine_tuned_with_from_its_setting(
+    paths: RunPaths, plain_answers: bytes, technique: str
+) -> None:
+    changes = TECHNIQUES[technique]
+    files = finetune(paths, transformer(**changes))
+    assert files.test.read_bytes() != plain_answers, "it makes a difference"
+    assert np.isfinite(read_array(files.test)).all()
+    report = read_json(files.report)
+    assert np.isfinite(report["final_loss"])
+    assert report["adversarial_steps"] == (2 if "adversary" in changes else 0)
+    assert set(written(files)) == ARRAYS | TRANSFORMER_MODEL
+
+
+def test_every_perturbation_and_loss_is_among_them() -> None:
+    assert len(METHODS) == 7
+    assert len(TECHNIQUES) == 7 + 3 + 8 + 10
+
+
+def test_gradient_checkpointing_changes_no_byte(paths: RunPaths, plain_answers: bytes) -> None:
+    assert finetune(paths, transformer(gradient_checkpointing=True)).test.read_bytes() == plain_answers
+
+
+def test_techniques_compose(paths: RunPaths) -> None:
+    member = transformer(
+        adversary={"method": "pgd", "target": "table"},
+        losses={"weights": {"bce": 0.7, "asl": 0.3}, "logit_adjustment": 0.5},
+        weights="swa",
+        layer_decay=0.8,
+        dropout_samples=2,
+        gradient_checkpointing=True,
+    )
+    first = written(finetune(paths, member))
+    assert written(finetune(paths, member)) == first
+
+
+def test_more_fresh_layers_than_there_are_is_the_users_fault(paths: RunPaths) -> None:
+    with pytest.raises(UserError, match=r"members\.m\.reinitialised_layers: is 2; stay within the encoder's 1 layers"):
+        finetune(paths, transformer(reinitialised_layers=2))
 
 
 def test_a_contest_without_unlabelled_rows_writes_an_empty_array(paths: RunPaths) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from polydx.train.averaging import MovingAverage
+from polydx.train.averaging import MovingAverage, PlainAverage, new_average
 
 
 def test_moving_average_by_hand() -> None:
@@ -34,3 +34,28 @@ def test_the_first_weights_do_not_linger() -> None:
             module.weight.fill_(1.0)
         average.update(module)
     assert average.weights["weight"].item() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_plain_average_by_hand() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    average = PlainAverage(module, start=2)
+    seen = [3.0, -2.0, 5.0, 1.0, 9.0]
+    for step, weight in enumerate(seen, start=1):
+        with torch.no_grad():
+            module.weight.fill_(weight)
+        average.update(module)
+        if step > 2:
+            assert average.weights["weight"].item() == pytest.approx(sum(seen[2:step]) / (step - 2), abs=1e-6)
+    assert module.weight.item() == 9.0, "averaging leaves the weights alone"
+    average.copy_to(module)
+    assert module.weight.item() == pytest.approx(5.0, abs=1e-6)
+
+
+def test_a_recipe_asks_for_one_average_or_none() -> None:
+    module = nn.Linear(1, 1)
+    assert isinstance(new_average(module, 0.9, None, 10), MovingAverage)
+    assert new_average(module, None, None, 10) is None
+    plain = new_average(module, None, 0.55, 10)
+    assert isinstance(plain, PlainAverage) and plain.start == 5
+    with pytest.raises(ValueError, match="not both"):
+        new_average(module, 0.9, 0.5, 10)

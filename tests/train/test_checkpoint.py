@@ -98,6 +98,7 @@ def test_only_a_better_score_is_kept() -> None:
         with torch.no_grad():
             module.weight.fill_(weight)
         state.keep_if_best(score, module)
+    assert state.scores_since_best == 2
     assert state.best_weights is not None
     assert (state.best_score, state.best_weights["weight"].item()) == (-0.5, 2.0)
 

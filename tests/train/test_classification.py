@@ -16,6 +16,7 @@ from polydx.train.classification import (
 )
 from polydx.train.loop import Recipe
 from polydx.train.losses import bce, soft_f1
+from polydx.train.losses.objective import LossShapes, Objective, bce_and_soft_f1
 
 ROWS, LABELS = 60, 3
 CPU = torch.device("cpu")
@@ -59,6 +60,11 @@ def tokens() -> TokenTable:
     lengths = draw.integers(1, 30, ROWS)
     ids = draw.integers(1, 40, lengths.sum()).astype(np.int32)
     return TokenTable(ids, np.concatenate([[0], np.cumsum(lengths)]), 0)
+
+
+def mixed(soft_f1_weight: float) -> Objective:
+    targets = np.ones((4, LABELS), dtype=np.float32)
+    return Objective(bce_and_soft_f1(soft_f1_weight), {}, (0.0, 1.0), targets, LossShapes())
 
 
 def examples(tokens: TokenTable, pseudo: int = 20) -> LabelledExamples:
@@ -120,7 +126,7 @@ def test_pseudo_rows_of_weight_zero_are_left_out_but_for_the_divisor(
     some = examples(tokens)
     chosen = np.array([0, 7, 19, 20, 30, 39])
     batch, real = (some.batch(rows, np.random.default_rng(0)) for rows in (chosen, chosen[:3]))
-    loss = ClassificationTask(model, soft_f1_weight, lambda _progress: 0.0)(batch, 0.5)
+    loss = ClassificationTask(model, mixed(soft_f1_weight), lambda _progress: 0.0)(batch, 0.5)
     logits, weights = model(real["input_ids"], real["attention_mask"]), torch.ones(3)
     expected = (1 - soft_f1_weight) * bce(logits, real["targets"], weights) * 3 / 6
     expected += soft_f1_weight * soft_f1(logits, real["targets"], weights)
@@ -129,7 +135,7 @@ def test_pseudo_rows_of_weight_zero_are_left_out_but_for_the_divisor(
 
 def test_the_ramp_weighs_pseudo_rows_by_progress(model: Model, tokens: TokenTable) -> None:
     batch = examples(tokens).batch(np.arange(15, 25), np.random.default_rng(0))
-    task = ClassificationTask(model, 0.0, lambda progress: 4 * progress)
+    task = ClassificationTask(model, mixed(0.0), lambda progress: 4 * progress)
     logits = model(batch["input_ids"], batch["attention_mask"])
     for progress in (0.0, 0.25, 0.9):
         weights = torch.tensor([1.0] * 5 + [4 * progress] * 5)
@@ -145,7 +151,7 @@ def fit(model: Model, some: LabelledExamples, folder: Path, inner_share: float |
         device=CPU,
         checkpoint=folder / "job",
         depends_on="",
-        soft_f1_weight=0.2,
+        objective=mixed(0.2),
         pseudo_weight=lambda progress: ramp * progress,
         adversary=None,
         adversary_start_epoch=0.0,

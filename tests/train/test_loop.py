@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from polydx.train.adversary import new_adversary
 from polydx.train.batching import plan_batches
 from polydx.train.device import prepare
 from polydx.train.loop import FitReport, Recipe, fit
 from polydx.train.optimiser import new_optimiser
+from polydx.train.perturbations.embeddings import EmbeddingPoint
+from polydx.train.perturbations.pgd import PGD
 
 RECIPE = Recipe(
     epochs=3,
@@ -80,7 +81,7 @@ def train(
     prepare(1, 0)
     task = TinyTask()
     examples = TinyExamples(np.random.default_rng(0).integers(1, 20, (18, 5)), [], fails_at)
-    adversary = new_adversary("pgd", "table", task.embedding, 0.5, 0.2, 2) if adversarial else None
+    adversary = PGD(EmbeddingPoint(task.embedding, "table"), 0.5, 0.2, 2) if adversarial else None
     report = fit(
         task,
         examples,
@@ -107,20 +108,25 @@ def half_of_the_weights(task: TinyTask) -> float:
 
 @pytest.mark.parametrize("fails_at", [1, 2, 6, 11, 15])
 @pytest.mark.parametrize("score", [None, half_of_the_weights])
-def test_killed_and_resumed_gives_the_same_bits(tmp_path: Path, fails_at: int, score: object) -> None:
-    undisturbed, report, calls = train(tmp_path / "undisturbed", score=score)
+@pytest.mark.parametrize("averaging", [{}, {"average_decay": None, "swa_start": 0.5, "layer_decay": 0.5}])
+def test_killed_and_resumed_gives_the_same_bits(
+    tmp_path: Path, fails_at: int, score: object, averaging: dict[str, float | None]
+) -> None:
+    recipe = replace(RECIPE, **averaging)
+    undisturbed, report, calls = train(tmp_path / "undisturbed", score=score, recipe=recipe)
     assert calls == report.steps == 15
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "killed", fails_at=fails_at, score=score)
-    resumed, resumed_report, calls = train(tmp_path / "killed", score=score)
+        train(tmp_path / "killed", fails_at=fails_at, score=score, recipe=recipe)
+    resumed, resumed_report, calls = train(tmp_path / "killed", score=score, recipe=recipe)
     assert calls == 15 - (fails_at - 1)
     assert same(undisturbed, resumed)
     assert replace(resumed_report, seconds=0) == replace(report, seconds=0)
 
 
-def test_the_loop_equals_a_plain_one(tmp_path: Path) -> None:
-    """Warm-up and decay, two rates, clipping and the step's own draws, written out."""
-    recipe = replace(RECIPE, average_decay=None, clip_norm=0.1, warmup_share=0.2)
+@pytest.mark.parametrize("swa_start", [None, 0.6])
+def test_the_loop_equals_a_plain_one(tmp_path: Path, swa_start: float | None) -> None:
+    """Warm-up and decay, two rates, clipping, the step's own draws, and a mean at a constant rate, written out."""
+    recipe = replace(RECIPE, average_decay=None, clip_norm=0.1, warmup_share=0.2, swa_start=swa_start)
     task, report, _ = train(tmp_path / "x", recipe=recipe, adversarial=False)
 
     prepare(1, 0)
@@ -128,7 +134,9 @@ def test_the_loop_equals_a_plain_one(tmp_path: Path) -> None:
     examples = TinyExamples(np.random.default_rng(0).integers(1, 20, (18, 5)), [])
     optimiser = new_optimiser(plain, 1e-2, 2e-2, 0.01, lambda name: name.startswith("head."))
     factors = [1 / 4, 2 / 4, 3 / 4, *(left / 12 for left in range(12, 0, -1))]
-    losses = []
+    if swa_start is not None:
+        factors[9:] = [factors[9]] * 6
+    losses, weights = [], []
     for step, rows in enumerate(plan_batches(examples.lengths, 4, 3, seed=7)):
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * factors[step]
@@ -138,8 +146,13 @@ def test_the_loop_equals_a_plain_one(tmp_path: Path) -> None:
         torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.1)
         optimiser.step()
         losses.append(loss.item())
-    assert same(task, plain)
+        weights.append({name: value.clone() for name, value in plain.state_dict().items()})
     assert report.final_loss == losses[-1]
+    if swa_start is None:
+        assert same(task, plain)
+    else:
+        for name, value in task.state_dict().items():
+            torch.testing.assert_close(value, sum(state[name] for state in weights[9:]) / 6, rtol=0, atol=1e-6)
 
 
 def test_adversarial_steps_start_with_their_epoch(tmp_path: Path) -> None:
@@ -177,6 +190,30 @@ def test_the_weights_of_the_best_epoch_are_kept(tmp_path: Path) -> None:
 
     task, _, _ = train(tmp_path / "best", recipe=recipe, score=score)
     assert all(torch.equal(value, task.state_dict()[name]) for name, value in states[1].items())
+
+
+@pytest.mark.parametrize("fails_at", [None, 6, 14])
+def test_patience_ends_training_at_the_best_weights_also_after_a_kill(tmp_path: Path, fails_at: int | None) -> None:
+    recipe = replace(RECIPE, average_decay=None, epochs=9, patience=2)
+    # The loop sees the weights of epoch 2 as the best; epochs 3 and 4 are no better.
+    best: list[dict[str, Tensor]] = []
+
+    def score(task: TinyTask) -> float:
+        epoch = len(best) + 1
+        best.append({name: value.clone() for name, value in task.state_dict().items()})
+        return {1: 0.1, 2: 0.9, 3: 0.9}.get(epoch, 0.5)
+
+    if fails_at is not None:
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "patient", fails_at=fails_at, recipe=recipe, score=score)
+    task, report, _ = train(tmp_path / "patient", recipe=recipe, score=score)
+    assert len(best) == 4
+    assert report.steps == 20
+    assert report.final_loss > 0
+    assert all(torch.equal(value, task.state_dict()[name]) for name, value in best[1].items())
+    again, same_report, calls = train(tmp_path / "patient", recipe=recipe, score=score)
+    assert (calls, same_report.steps, same_report.final_loss) == (0, 20, report.final_loss)
+    assert same(task, again)
 
 
 def test_the_loss_falls_and_the_task_is_left_in_evaluation_mode(tmp_path: Path) -> None:

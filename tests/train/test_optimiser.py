@@ -1,7 +1,9 @@
 import pytest
+import torch
 from torch import nn
+from transformers import BertConfig, BertModel
 
-from polydx.train.optimiser import learning_rate_factor, new_optimiser
+from polydx.train.optimiser import layers_above, learning_rate_factor, new_optimiser
 
 
 def test_the_schedule_by_hand() -> None:
@@ -32,3 +34,33 @@ def test_groups_have_their_rates_and_only_matrices_decay() -> None:
         "head.weight": (1e-2, 0.1),
         "head.bias": (1e-2, 0.0),
     }
+
+
+def test_a_constant_end_stays_where_the_decay_was() -> None:
+    factors = [learning_rate_factor(step, 10, 0.2, 0.5) for step in range(10)]
+    assert factors[:6] == [learning_rate_factor(step, 10, 0.2) for step in range(6)]
+    assert factors[5:] == [factors[5]] * 5
+
+
+def test_layer_wise_rates_fall_from_the_top_layer_to_the_embeddings() -> None:
+    torch.manual_seed(0)
+    shape = {"vocab_size": 9, "hidden_size": 4, "num_attention_heads": 1, "intermediate_size": 4}
+    encoder = BertModel(BertConfig(num_hidden_layers=3, **shape), add_pooling_layer=True)
+    model = nn.ModuleDict({"encoder": encoder, "head": nn.Linear(4, 2)})
+    optimiser = new_optimiser(model, 1e-3, 1e-2, 0.1, lambda name: name.startswith("head."), layer_decay=0.5)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    visited = 0
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            visited += 1
+            name = names[parameter]
+            expected = 1e-2 if name.startswith("head.") else 1e-3
+            for part, factor in (("layer.1.", 0.5), ("layer.0.", 0.25), ("embeddings.", 0.125)):
+                expected *= factor if part in name else 1.0
+            assert group["peak"] == pytest.approx(expected), name
+            assert group["weight_decay"] == (0.1 if parameter.ndim > 1 else 0.0)
+    assert visited == len(names)
+
+
+def test_without_layers_nothing_lies_above() -> None:
+    assert layers_above(["body.weight", "head.bias"]) == {"body.weight": 0, "head.bias": 0}

@@ -19,10 +19,11 @@ from polydx.model.heads import start_at_rates
 from polydx.model.tokens import encode
 from polydx.paths import ALL_ROWS, RunPaths
 from polydx.provenance import code_hash
+from polydx.stages.recipes import new_recipe
 from polydx.train.checkpoint import clear_checkpoint
 from polydx.train.classification import predict_probabilities
-from polydx.train.device import bf16_available, job_seed, pick_device, prepare
-from polydx.train.loop import Recipe, fit
+from polydx.train.device import job_seed, pick_device, prepare
+from polydx.train.loop import fit
 
 
 def run(
@@ -67,7 +68,7 @@ def run(
     tokenizer.model_max_length = distil.max_tokens
     tokens = encode(tokenizer, records.table[TEXT].tolist(), distil.max_tokens)
     device = pick_device(compute.device)
-    recipe = _recipe(distil, compute, distil.bf16 == "auto" and bf16_available(device), own_seed)
+    recipe = new_recipe(distil, compute, device, own_seed)
     choose_attention(model, device, recipe.bf16)
     checkpoint = paths.checkpoints(job)
     fitted = fit(
@@ -123,18 +124,3 @@ def _answers(paths: RunPaths, fold: int, members: tuple[str, ...], teacher_round
         return np.asarray(np.mean([read_array(getattr(model, kind)) for model in models], axis=0))
 
     return FoldAnswers(mean("training"), mean("validation"), mean("test"), mean("unlabelled"))
-
-
-def _recipe(distil: Distil, compute: Compute, bf16: bool, seed: int) -> Recipe:
-    return Recipe(
-        epochs=distil.epochs,
-        batch_size=distil.batch_size,
-        learning_rate=distil.learning_rate,
-        head_learning_rate=distil.head_learning_rate,
-        weight_decay=distil.weight_decay,
-        warmup_share=distil.warmup_share,
-        clip_norm=distil.clip_norm,
-        bf16=bf16,
-        checkpoint_seconds=compute.checkpoint_seconds,
-        seed=seed,
-    )

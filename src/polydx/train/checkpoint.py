@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from polydx.artifacts import replacing
-from polydx.train.averaging import MovingAverage
+from polydx.train.averaging import WeightAverage
 
 
 @dataclass
@@ -24,6 +24,7 @@ class TrainingState:
         tail_loss: Mean loss of the last tenth of the steps, as far as they are done.
         best_score: Best score so far on the inner rows.
         best_weights: The weights that reached it.
+        scores_since_best: How many scores have been no better since.
     """
 
     step: int = 0
@@ -31,10 +32,13 @@ class TrainingState:
     tail_loss: float = 0.0
     best_score: float = float("-inf")
     best_weights: dict[str, Tensor] | None = None
+    scores_since_best: int = 0
 
     def keep_if_best(self, score: float, module: nn.Module) -> None:
         """Remember the weights if they score better than any before."""
+        self.scores_since_best += 1
         if score > self.best_score:
+            self.scores_since_best = 0
             self.best_score = score
             self.best_weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
 
@@ -54,7 +58,7 @@ def save_checkpoint(
     state: TrainingState,
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
-    average: MovingAverage | None,
+    average: WeightAverage | None,
 ) -> None:
     """Write everything that the next step depends on, the random state of torch included."""
     tensors = {f"weight.{name}": value.detach().cpu().clone() for name, value in module.state_dict().items()}
@@ -74,6 +78,7 @@ def save_checkpoint(
         "adversarial_steps": state.adversarial_steps,
         "tail_loss": state.tail_loss,
         "best_score": state.best_score,
+        "scores_since_best": state.scores_since_best,
     }
     with replacing(target) as temporary:
         save_file(tensors, temporary, metadata={"fingerprint": fingerprint, "state": json.dumps(header)})
@@ -84,7 +89,7 @@ def load_checkpoint(
     fingerprint: str,
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
-    average: MovingAverage | None,
+    average: WeightAverage | None,
 ) -> TrainingState:
     """Put everything back where `save_checkpoint` took it from.
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from polydx.artifacts import Floats, fingerprint_arrays
 from polydx.model.tokens import IntArray, TokenTable
-from polydx.train.adversary import Adversary
 from polydx.train.batching import batches_by_tokens
 from polydx.train.loop import FitReport, Recipe, fit
-from polydx.train.losses import bce, soft_f1
+from polydx.train.losses.objective import Objective
+from polydx.train.perturbations.interface import Perturbation
 
 PREDICTION_TOKENS = 8192
 """Padded tokens in a prediction batch: large enough to fill two cores' matrix units, small enough for their caches."""
@@ -57,27 +57,25 @@ class LabelledExamples:
 
 
 class ClassificationTask(nn.Module):
-    """(1 - w) BCE + w soft-F1 over a batch; pseudo-rows weigh what the ramp says.
+    """The loss of a batch; pseudo-rows weigh what the ramp says.
 
     Args:
         model: Takes `input_ids` and `attention_mask`, gives logits `[batch, labels]`.
-        soft_f1_weight: w, in [0, 1].
+        objective: What is minimised.
         pseudo_weight: Weight of a pseudo-row by the share of training done.
     """
 
-    def __init__(self, model: nn.Module, soft_f1_weight: float, pseudo_weight: Callable[[float], float]) -> None:
+    def __init__(self, model: nn.Module, objective: Objective, pseudo_weight: Callable[[float], float]) -> None:
         super().__init__()
         self.model = model
-        self.soft_f1_weight = soft_f1_weight
+        self.objective = objective
         self.pseudo_weight = pseudo_weight
 
     def forward(self, batch: dict[str, Tensor], progress: float) -> Tensor:
         """Scalar loss of one batch."""
         logits = self.model(batch["input_ids"], batch["attention_mask"]).float()
         weights = torch.ones_like(logits[:, 0]).masked_fill(batch["pseudo"], self.pseudo_weight(progress))
-        loss = bce(logits, batch["targets"], weights)
-        if self.soft_f1_weight > 0:
-            loss = (1 - self.soft_f1_weight) * loss + self.soft_f1_weight * soft_f1(logits, batch["targets"], weights)
+        loss: Tensor = self.objective(logits, batch["targets"], weights, progress)
         return loss
 
 
@@ -121,9 +119,9 @@ def train_classifier(
     device: torch.device,
     checkpoint: Path,
     depends_on: str,
-    soft_f1_weight: float,
+    objective: Objective,
     pseudo_weight: Callable[[float], float],
-    adversary: Adversary | None,
+    adversary: Perturbation | None,
     adversary_start_epoch: float,
     inner_share: float | None,
 ) -> FitReport:
@@ -137,13 +135,14 @@ def train_classifier(
         device: Where to train.
         checkpoint: File for the state inside the job.
         depends_on: Names what training depends on beside the model, the examples and the recipe.
-        soft_f1_weight: Weight of soft-F1 beside BCE.
+        objective: What is minimised.
         pseudo_weight: Weight of a pseudo-row by the share of training done.
-        adversary: Perturbation of the word embeddings, or None.
+        adversary: Perturbation, or None.
         adversary_start_epoch: Epochs of clean training before it.
-        inner_share: Share of the labelled rows set aside to choose the best epoch by their BCE; None keeps the last.
+        inner_share: Share of the labelled rows set aside to choose the best epoch by their BCE, and to end training
+            when the recipe's patience does; None keeps the last.
     """
-    task = ClassificationTask(model, soft_f1_weight, pseudo_weight)
+    task = ClassificationTask(model, objective, pseudo_weight)
     score: Callable[[], float] | None = None
     if inner_share is not None:
         inner, examples = _set_aside(examples, inner_share, recipe.seed)

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from polydx.progress import Reporter
-from polydx.train.adversary import Adversary
-from polydx.train.averaging import MovingAverage
+from polydx.train.averaging import new_average
 from polydx.train.batching import padding_share, plan_batches, steps_of
-from polydx.train.checkpoint import fingerprint_of, load_checkpoint, save_checkpoint
+from polydx.train.checkpoint import TrainingState, fingerprint_of, load_checkpoint, save_checkpoint
 from polydx.train.optimiser import learning_rate_factor, new_optimiser
+from polydx.train.perturbations.interface import Perturbation
 
 IntArray = npt.NDArray[np.int64]
 
@@ -42,7 +42,11 @@ class Examples(Protocol):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a job is trained; the meaning of each value stands in the settings."""
+    """How a job is trained; the meaning of each value stands in the settings.
+
+    `average_decay` takes the moving average of the weights, `swa_start` their plain average; `patience` counts epochs
+    without a better score.
+    """
 
     epochs: float
     batch_size: int
@@ -55,11 +59,17 @@ class Recipe:
     checkpoint_seconds: float
     seed: int
     average_decay: float | None = None
+    swa_start: float | None = None
+    layer_decay: float = 1.0
+    patience: int | None = None
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """How training went. `final_loss` is the mean over the last tenth of the steps."""
+    """How training went.
+
+    `final_loss` is the mean over the last tenth of the steps, or the last step's where patience ended training.
+    """
 
     steps: int
     seconds: float
@@ -78,7 +88,7 @@ def fit(
     device: torch.device,
     checkpoint: Path,
     depends_on: str,
-    adversary: Adversary | None = None,
+    adversary: Perturbation | None = None,
     adversary_start_epoch: float = 0.0,
     score: Callable[[], float] | None = None,
 ) -> FitReport:
@@ -94,10 +104,10 @@ def fit(
         checkpoint: File for the state inside the job; the caller removes it once its outputs are written.
         depends_on: Names whatever else training depends on (settings, code). The job starts over if its checkpoint was
             written under another recipe, start or data.
-        adversary: Adds gradients at a perturbed point to the clean ones.
+        adversary: Computes the gradients of a step in place of a backward pass.
         adversary_start_epoch: Epochs of clean training before that.
-        score: Called after each epoch in evaluation mode; the weights of the best score are kept. It must not look at
-            rows that the model is scored on later.
+        score: Called after each epoch in evaluation mode; the weights of the best score are kept, and training ends
+            after `patience` scores that were no better. It must not look at rows that the model is scored on later.
 
     Returns:
         The report; the task holds the last, averaged or best weights and is in evaluation mode.
@@ -107,8 +117,11 @@ def fit(
     plan = plan_batches(examples.lengths, recipe.batch_size, recipe.epochs, recipe.seed)
     epoch_steps = steps_of(len(examples.lengths), recipe.batch_size, 1.0)
     first_adversarial = round(adversary_start_epoch * epoch_steps)
-    optimiser = new_optimiser(task, recipe.learning_rate, recipe.head_learning_rate, recipe.weight_decay, is_head)
-    average = MovingAverage(task, recipe.average_decay) if recipe.average_decay is not None else None
+    optimiser = new_optimiser(
+        task, recipe.learning_rate, recipe.head_learning_rate, recipe.weight_decay, is_head, recipe.layer_decay
+    )
+    average = new_average(task, recipe.average_decay, recipe.swa_start, len(plan))
+    constant_from = 1.0 if recipe.swa_start is None else recipe.swa_start
     # How often a checkpoint is written changes nothing in it.
     lasting = replace(recipe, checkpoint_seconds=0.0)
     fingerprint = fingerprint_of(task, f"{lasting} {examples.fingerprint()} {depends_on}")
@@ -119,12 +132,13 @@ def fit(
     task.train()
     with Reporter(name, len(plan), "steps") as reporter:
         reporter.resume_at(state.step)
-        while state.step < len(plan):
+        while state.step < len(plan) and not _out_of_patience(state, recipe):
             step = state.step
             draw = np.random.default_rng([recipe.seed, step])
             batch = {key: value.to(device) for key, value in examples.batch(plan[step], draw).items()}
             for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * learning_rate_factor(step, len(plan), recipe.warmup_share)
+                factor = learning_rate_factor(step, len(plan), recipe.warmup_share, constant_from)
+                group["lr"] = group["peak"] * factor
 
             def loss_here(batch: dict[str, Tensor] = batch, progress: float = step / len(plan)) -> Tensor:
                 with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
@@ -153,6 +167,8 @@ def fit(
                 task.eval()
                 state.keep_if_best(score(), task)
                 task.train()
+                if _out_of_patience(state, recipe):
+                    state.tail_loss = value
             if time.monotonic() - saved >= recipe.checkpoint_seconds and state.step < len(plan):
                 save_checkpoint(checkpoint, fingerprint, state, task, optimiser, average)
                 saved = time.monotonic()
@@ -164,9 +180,13 @@ def fit(
         task.load_state_dict(state.best_weights)
     task.eval()
     return FitReport(
-        steps=len(plan),
+        steps=state.step,
         seconds=round(time.monotonic() - started, 1),
         final_loss=state.tail_loss,
         adversarial_steps=state.adversarial_steps,
-        padding_share=padding_share(examples.lengths, plan),
+        padding_share=padding_share(examples.lengths, plan[: state.step]),
     )
+
+
+def _out_of_patience(state: TrainingState, recipe: Recipe) -> bool:
+    return recipe.patience is not None and state.scores_since_best >= recipe.patience

@@ -1,0 +1,33 @@
+"""Fitting a linear member."""
+
+import numpy as np
+
+from polydx.artifacts import Floats
+from polydx.config import LinearMember
+from polydx.model.linear import Features, fit_linear
+from polydx.stages.members.job import Fitted, FoldJob, IntArray
+from polydx.text.normalise import Language
+
+
+def fit(member: LinearMember, job: FoldJob, language: Language) -> Fitted:
+    """Logistic regression has no time to ramp over: pseudo-rows get their final weight, and the likelier answer."""
+    rows, texts = job.rows, job.texts
+    weight = 1.0 if job.pseudo is None else job.pseudo.final_weight
+    model = fit_linear(
+        [texts[row] for row in rows.learned],
+        (rows.targets >= 0.5).astype(np.float32),
+        np.where(rows.is_pseudo, weight, 1.0).astype(np.float32),
+        Features(language, member.word_ngrams, member.character_ngrams, member.stop_words),
+        min_documents=member.min_documents,
+        max_features=member.max_features,
+        inverse_regularisation=member.inverse_regularisation,
+        threads=job.compute.threads,
+    )
+    model.save(job.files.model)
+
+    def predict(places: IntArray) -> Floats:
+        if not len(places):
+            return np.zeros((0, rows.targets.shape[1]), dtype=np.float32)
+        return model.probabilities([texts[place] for place in places])
+
+    return Fitted(predict, {"steps": 0, "adversarial_steps": 0, "final_loss": 0.0})

@@ -1,0 +1,143 @@
+"""Fitting a member on an encoder."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+
+import torch
+
+from polydx.artifacts import replacing
+from polydx.config import Adversary, Pseudo, TransformerMember
+from polydx.model.attention import choose_attention
+from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
+from polydx.model.encoders import check_length, load_encoder, load_tokenizer
+from polydx.model.heads import start_at_rates
+from polydx.model.starting import average_over_masks, reinitialise_top
+from polydx.model.tokens import encode
+from polydx.semi.ramps import pseudo_weight
+from polydx.stages.members.job import Fitted, FoldJob, FoldRows
+from polydx.stages.recipes import new_recipe
+from polydx.train.classification import LabelledExamples, predict_probabilities, train_classifier
+from polydx.train.device import job_seed, pick_device, prepare
+from polydx.train.loop import Recipe
+from polydx.train.losses.objective import LossShapes, Objective, bce_and_soft_f1
+from polydx.train.perturbations.awp import AWP
+from polydx.train.perturbations.embeddings import EmbeddingPoint
+from polydx.train.perturbations.fgm import FGM
+from polydx.train.perturbations.freelb import FreeLB
+from polydx.train.perturbations.interface import Perturbation
+from polydx.train.perturbations.pgd import PGD
+from polydx.train.perturbations.r_drop import RDrop
+from polydx.train.perturbations.sam import SAM
+from polydx.train.perturbations.vat import VAT
+
+
+def fit(member: TransformerMember, job: FoldJob) -> Fitted:
+    """Start from the encoder, or from the round before; train; save the classifier."""
+    own_seed = job_seed(job.seed, job.name)
+    prepare(job.compute.threads, own_seed)
+    device = pick_device(job.compute.device)
+    rows, labels = job.rows, job.rows.targets.shape[1]
+    encoder = job.paths.encoder(member.encoder)
+    model = _start(member, job)
+    check_length(model.encoder, member.max_tokens, f"members.{job.member}.max_tokens")
+    tokens = encode(load_tokenizer(encoder), job.texts, member.max_tokens)
+    recipe = _recipe(member, job, new_recipe(member, job.compute, device, own_seed))
+    choose_attention(model.encoder, device, recipe.bf16)
+    report = train_classifier(
+        model,
+        LabelledExamples(tokens, rows.learned, rows.targets, rows.is_pseudo),
+        recipe,
+        name=f"s5 finetune {job.name}",
+        device=device,
+        checkpoint=job.checkpoint,
+        depends_on=f"{member} {job.pseudo} {job.code}",
+        objective=_objective(member, rows),
+        pseudo_weight=_ramp(job.pseudo),
+        adversary=_perturbation(member.adversary, model),
+        # A model that goes on from the round before has had its clean epochs.
+        adversary_start_epoch=member.adversary.start_epoch if job.previous is None else 0.0,
+        inner_share=member.inner_share if member.weights == "inner" else None,
+    )
+    with replacing(job.files.model) as folder:
+        folder.mkdir()
+        save_classifier(model, folder)
+    return Fitted(
+        lambda places: predict_probabilities(model, tokens, places, labels, device, recipe.bf16), asdict(report)
+    )
+
+
+def _start(member: TransformerMember, job: FoldJob) -> TextClassifier:
+    if job.previous is None:
+        encoder = load_encoder(job.paths.encoder(member.encoder), member.dropout)
+        reinitialise_top(encoder, member.reinitialised_layers, f"members.{job.member}.reinitialised_layers")
+        model = TextClassifier(encoder, job.rows.targets.shape[1], member.pooling, member.dropout)
+        start_at_rates(model.head.bias, job.rows.targets[~job.rows.is_pseudo])
+        with torch.no_grad():
+            # The objective adds what is missing to the labels' rates.
+            model.head.bias.mul_(1 - member.losses.logit_adjustment)
+    else:
+        model = load_classifier(job.previous, member.dropout)
+    average_over_masks(model.head, member.dropout_samples)
+    if member.gradient_checkpointing:
+        # Renamed in later versions of the library, which keep this name until version 6.
+        model.encoder.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+def _recipe(member: TransformerMember, job: FoldJob, schedule: Recipe) -> Recipe:
+    return replace(
+        schedule,
+        epochs=member.epochs if job.pseudo is None else job.pseudo.epochs,
+        average_decay=member.average_decay if member.weights == "averaged" else None,
+        swa_start=member.swa_start if member.weights == "swa" else None,
+        layer_decay=member.layer_decay,
+        patience=member.patience,
+    )
+
+
+def _objective(member: TransformerMember, rows: FoldRows) -> Objective:
+    losses = member.losses
+    return Objective(
+        losses.weights or bce_and_soft_f1(member.soft_f1_weight),
+        losses.later_weights,
+        losses.ramp,
+        rows.targets[~rows.is_pseudo],
+        LossShapes(
+            class_weight_power=losses.class_weight_power,
+            logit_adjustment=losses.logit_adjustment,
+            asl_negative_focus=losses.asl.negative_focus,
+            asl_positive_focus=losses.asl.positive_focus,
+            asl_clip=losses.asl.clip,
+            focal_focus=losses.focal.focus,
+            focal_positive_share=losses.focal.positive_share,
+        ),
+    )
+
+
+def _perturbation(adversary: Adversary, model: TextClassifier) -> Perturbation | None:
+    point = EmbeddingPoint(model.word_embedding, adversary.target)
+    freelb, vat = adversary.freelb, adversary.vat
+    match adversary.method:
+        case "none":
+            return None
+        case "fgm":
+            return FGM(point, adversary.epsilon)
+        case "pgd":
+            return PGD(point, adversary.epsilon, adversary.alpha, adversary.steps)
+        case "freelb":
+            return FreeLB(point, freelb.steps, freelb.rate, freelb.start_norm, freelb.max_norm)
+        case "awp":
+            return AWP(model.parameters(), adversary.awp.rate, adversary.awp.epsilon)
+        case "sam":
+            return SAM(model.parameters(), adversary.sam_rho)
+        case "r_drop":
+            return RDrop(model, adversary.r_drop_alpha)
+        case "vat":
+            return VAT(model, point, vat.xi, vat.epsilon, vat.iterations, vat.weight)
+
+
+def _ramp(pseudo: Pseudo | None) -> Callable[[float], float]:
+    if pseudo is None:
+        return lambda _progress: 0.0
+    return partial(pseudo_weight, start=pseudo.ramp_start, end=pseudo.ramp_end, final=pseudo.final_weight)

@@ -1,0 +1,32 @@
+"""Losses for independent labels, one file each.
+
+All but `zlpr` take and mean the same: logits and targets `[batch, labels]`, targets in [0, 1] so that soft
+pseudo-labels can teach, row weights `[batch]`, at least 0. A row's weight multiplies what the row adds, and the divisor
+stays the number of rows: a row of weight 0 adds nothing, and no loss grows with the batch. Those that are a mean over
+rows come out the same from accumulated batches, or from batches on several devices, as from one; `soft_f1`,
+`clamped_soft_f1` and `sigmoid_f1` are not, and their docstrings say what follows.
+"""
+
+from polydx.train.losses.asl import asl
+from polydx.train.losses.bce import bce, positive_weights
+from polydx.train.losses.distribution_balanced import distribution_balanced
+from polydx.train.losses.focal import focal
+from polydx.train.losses.hamming import hamming
+from polydx.train.losses.logit_adjustment import log_odds
+from polydx.train.losses.sigmoid_f1 import sigmoid_f1
+from polydx.train.losses.soft_f1 import clamped_soft_f1, soft_f1
+from polydx.train.losses.zlpr import zlpr
+
+__all__ = [
+    "asl",
+    "bce",
+    "clamped_soft_f1",
+    "distribution_balanced",
+    "focal",
+    "hamming",
+    "log_odds",
+    "positive_weights",
+    "sigmoid_f1",
+    "soft_f1",
+    "zlpr",
+]

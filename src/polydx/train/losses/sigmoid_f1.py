@@ -1,0 +1,29 @@
+"""sigmoidF1."""
+
+from torch import Tensor
+
+from polydx.train.losses.soft_f1 import soft_f1
+
+SLOPE, OFFSET = 1.0, 0.0
+"""beta and eta."""
+
+
+def sigmoid_f1(
+    logits: Tensor, targets: Tensor, row_weights: Tensor, slope: float = SLOPE, offset: float = OFFSET
+) -> Tensor:
+    """sigmoidF1 (Benedict 2021): soft-F1 with counts from sigma(beta (z + eta)), a sigmoid of tunable steepness.
+
+    The sigmoid is applied once. The authors' PyTorch file applies it to probabilities, so a second time, and can't
+    reach 0. Not a mean over rows: see `soft_f1`.
+
+    Args:
+        logits: `[batch, labels]`, z.
+        targets: `[batch, labels]` in [0, 1].
+        row_weights: `[batch]`, at least 0.
+        slope: beta; the larger, the closer to counts of decisions.
+        offset: eta; moves the decision away from logit 0.
+
+    Returns:
+        Scalar in [0, 1].
+    """
+    return soft_f1(slope * (logits + offset), targets, row_weights)
