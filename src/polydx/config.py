@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """A run's, member's or encoder's name: it becomes a folder's."""
@@ -309,6 +310,37 @@ class Pseudo(Section):
     """Passes over the labelled rows in these rounds."""
 
 
+class Lessons(Section):
+    """What a student learns from one teacher's hidden states, beside soft targets; a weight of 0 leaves one out."""
+
+    teacher: str | None
+    """Member whose model of the same fold runs beside the student; null for no lessons."""
+    layers: tuple[Count, ...]
+    """Its layers that the student's layers learn from, one each; empty: those that `distil.layers` names."""
+    hint: Weight
+    """FitNets: MSE of the middle layer's states after a learned projection."""
+    embedding: Weight
+    """TinyBERT: the same on what enters the first layer."""
+    hidden: Weight
+    """TinyBERT: the same on every layer."""
+    attention: Weight
+    """TinyBERT: MSE of every layer's attention scores."""
+    patient: Weight
+    """PKD: the normalised first token of every layer."""
+    relations: Weight
+    """MiniLM: attention and value relations of the last layer."""
+    attention_transfer: Weight
+    """Where in the record every layer is busy."""
+    similarity: Weight
+    """Similarity-preserving: products of a batch's rows."""
+    distance: Weight
+    """RKD: distances of a batch's rows; 25 in the paper."""
+    angle: Weight
+    """RKD: angles of a batch's rows; 50 in the paper."""
+    value_direction: Weight
+    """Value and direction of the last layer's activations."""
+
+
 class Distil(Section):
     """One small student of all teachers, with a head that a stock class of the library has."""
 
@@ -344,6 +376,36 @@ class Distil(Section):
     """Most unlabelled rows in the transfer set."""
     bf16: Literal["auto", "never"]
     """bf16 autocast where the device has it, or never."""
+    start: str | None
+    """Member whose model of the same fold gives `layers` and, with a pooling layer, the head; null: `encoder`."""
+    pooling_layer: bool
+    """A further layer that starts as the mean of the tokens, which the stock head reads."""
+    teachers: Literal["mean", "sampled"]
+    """The mean of all members by `teacher_weights`, or one drawn a step in proportion to them."""
+    teacher_weights: dict[str, Weight]
+    """Weight of each member that teaches; empty: all alike. A weight fitted on out-of-fold scores would leak."""
+    schedule: Literal["fixed", "annealed", "learned"]
+    """T stays, goes linearly to `end_temperature`, or is learned against the student (curriculum temperature)."""
+    end_temperature: Rate
+    """T at the end of `annealed`."""
+    rare_power: Share
+    """The present side of a label weighs (mean rate / its rate) to this power in the soft loss; 0: all alike."""
+    bounded_weight: Weight
+    """Weight of the teacher-bounded loss."""
+    bounded_margin: Weight
+    """By how much squared error the student must beat its teacher to be let off."""
+    peers: Count
+    """Further students that learn beside the one that is kept, all teaching each other."""
+    peer_weight: Weight
+    """Weight of what peers teach."""
+    assistant_layers: tuple[Count, ...]
+    """Layers of an assistant of middle size that learns first and then teaches the student alone; empty: none."""
+    generations: Count
+    """How often the student teaches a new one of its size, which replaces it (born-again)."""
+    exits: Literal["none", "joint", "self", "mutual"]
+    """Early exits: none; trained with the student; taught by its last layer; trained with it and by each other."""
+    lessons: Lessons
+    """What it learns from a teacher's hidden states."""
 
 
 class Stack(Section):
