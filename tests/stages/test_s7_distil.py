@@ -18,6 +18,7 @@ from polydx.errors import UserError
 from polydx.judge.folds import FOLD, REPEAT, read_folds
 from polydx.model.classifier import TextClassifier, save_classifier
 from polydx.model.encoders import load_encoder, new_encoder, save_folder
+from polydx.model.exit_speeds import read_speed
 from polydx.model.exits import load_exits
 from polydx.model.tokenizers import new_tokenizer
 from polydx.paths import ALL_ROWS, FoldFiles, RunPaths
@@ -264,6 +265,7 @@ def test_every_technique_changes_the_student(paths: RunPaths) -> None:
         if "exits" in technique:
             loaded = load_exits(paths.student(1).model)
             assert len(loaded.heads) == 1
+            assert read_speed(paths.student(1).model, "similarity", 0.1)[1].shape == (2,)
     assert len(seen) == len(TECHNIQUES) + 1
     assert len(TECHNIQUES) == 27
 

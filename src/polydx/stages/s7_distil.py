@@ -11,6 +11,7 @@ from polydx.artifacts import Floats, read_array, replacing, write_array, write_j
 from polydx.config import Compute, Distil
 from polydx.contest.records import PART, TEST, TEXT, TRAIN, UNLABELLED, read_records
 from polydx.distil.course import Course, new_task
+from polydx.distil.exit_answers import speeds_of
 from polydx.distil.lessons import LessonWeights
 from polydx.distil.student import Student, student_of, take_head
 from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold, weighted_mean
@@ -18,6 +19,7 @@ from polydx.distil.training import learns_fast, score, transfer_set
 from polydx.judge.folds import Folds, read_folds
 from polydx.model.classifier import load_classifier
 from polydx.model.encoders import check_length, load_encoder, load_tokenizer, save_folder
+from polydx.model.exit_speeds import save_speeds
 from polydx.model.exits import save_exits
 from polydx.model.heads import start_at_rates
 from polydx.model.tokens import IntArray, encode
@@ -27,6 +29,9 @@ from polydx.train.checkpoint import clear_checkpoint, fingerprint_of
 from polydx.train.classification import predict_probabilities
 from polydx.train.device import bf16_available, job_seed, pick_device, prepare
 from polydx.train.loop import Recipe, fit
+
+SPEED_ROWS = 2000
+"""Rows that the speeds of early exits are set on, at most."""
 
 
 def run(
@@ -116,6 +121,11 @@ def run(
         save_folder(folder, student, tokenizer)
         if task.exits is not None:
             save_exits(task.exits, folder)
+            # The rows without labels come last: none was learnt by heart.
+            table = speeds_of(
+                student, task.exits, tokens, rows[-SPEED_ROWS:], targets.mean(axis=0), device, recipe.bf16
+            )
+            save_speeds(table, folder)
     report = {
         "member": "student",
         "round": teacher_round,
