@@ -200,6 +200,12 @@ def teaching(fold):
     return all_fold_outputs([ROUNDS], FOLDS if fold == ALL_ROWS else [fold])
 
 
+def shown_layers(fold):
+    """Models whose layers a student starts from or sees beside it; on all rows, those of fold 0."""
+    members = {SETTINGS.distil.start, SETTINGS.distil.lessons.teacher} - {None}
+    return [PATHS.fold_model(member, ROUNDS, 0 if fold == ALL_ROWS else fold).model for member in sorted(members)]
+
+
 for fold in [*FOLDS, ALL_ROWS] if STUDENT else []:
 
     rule:
@@ -211,6 +217,7 @@ for fold in [*FOLDS, ALL_ROWS] if STUDENT else []:
             PATHS.folds,
             PATHS.encoder(SETTINGS.distil.encoder),
             teaching(fold),
+            shown_layers(fold),
         output:
             student_outputs(fold),
             directory(PATHS.student(fold).model),

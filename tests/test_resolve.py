@@ -282,3 +282,29 @@ def test_a_contradiction_names_the_line_of_the_defaults_it_came_from() -> None:
     assert fault(SMOKE, "encoder_defaults.hidden_size=33").startswith(
         f"{SMOKE}:{line}: encoders.small_bert.heads: is 2"
     )
+
+
+@pytest.mark.parametrize(
+    ("argument", "problem"),
+    [
+        (
+            "distil.start=linear",
+            r"distil\.start: is 'linear'; choose a member on distil.encoder 'small_bert': bert_fgm",
+        ),
+        ("distil.start=ernie_pgd", r"distil\.start: is 'ernie_pgd'"),
+        ("distil.teacher_weights={bert: 1.0}", r"distil\.teacher_weights\.bert: 'bert' is not in members"),
+        ("distil.teacher_weights={linear: 0.0}", r"distil\.teacher_weights: leaves no teacher"),
+        ("distil.lessons.hidden=1.0", r"distil\.lessons\.teacher: is None"),
+        ("distil.lessons.teacher=bert_fgm", r"distil\.lessons\.teacher: is bert_fgm"),
+        ("distil.lessons.layers=[0, 1]", r"distil\.lessons\.layers: is \[0, 1\]"),
+        ("distil={exits: joint, pooling_layer: false}", r"distil\.exits: is joint, but there is one layer"),
+        ("distil={schedule: learned, temperature: 1.0}", r"distil\.temperature: is 1\.0"),
+    ],
+)
+def test_contradictions_of_the_student(argument: str, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        load_settings(SMOKE, [argument])
+
+
+def test_contradictions_of_a_student_that_is_switched_off_do_not_matter() -> None:
+    load_settings(SMOKE, ["distil.enabled=false", "distil.start=linear"])

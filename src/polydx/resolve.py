@@ -278,11 +278,41 @@ def _section_contradictions(settings: Settings, known: str) -> Iterator[tuple[Ke
     if pseudo.cutoff == "fixed" and pseudo.negative_below >= pseudo.positive_above:
         fix = f"stay below positive_above {pseudo.positive_above}"
         yield ("pseudo", "negative_below"), f"is {pseudo.negative_below}", fix
-    if settings.distil.enabled and settings.distil.encoder not in settings.encoders:
-        yield ("distil", "encoder"), f"{settings.distil.encoder!r} is not in encoders", f"choose one of: {known}"
+    if settings.distil.enabled:
+        yield from _distil_contradictions(settings, known)
     if settings.stack.min_labels > settings.stack.max_labels:
         yield (
             ("stack", "min_labels"),
             f"is {settings.stack.min_labels}",
             f"stay at or below max_labels {settings.stack.max_labels}",
         )
+
+
+def _distil_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key, str, str]]:
+    distil, lessons = settings.distil, settings.distil.lessons
+    if distil.encoder not in settings.encoders:
+        yield ("distil", "encoder"), f"{distil.encoder!r} is not in encoders", f"choose one of: {known}"
+    alike = [
+        name
+        for name, member in settings.members.items()
+        if isinstance(member, TransformerMember) and member.encoder == distil.encoder
+    ]
+    for key, name in ((("distil", "start"), distil.start), (("distil", "lessons", "teacher"), lessons.teacher)):
+        if name is not None and name not in alike:
+            fix = f"choose a member on distil.encoder {distil.encoder!r}: " + (", ".join(alike) or "there is none")
+            yield key, f"is {name!r}", fix
+    for name in distil.teacher_weights:
+        if name not in settings.members:
+            fix = "choose one of: " + ", ".join(settings.members)
+            yield ("distil", "teacher_weights", name), f"{name!r} is not in members", fix
+    if distil.teacher_weights and not any(distil.teacher_weights.values()):
+        yield ("distil", "teacher_weights"), "leaves no teacher", "give one of them a weight above 0"
+    if lessons.layers and len(lessons.layers) != len(distil.layers):
+        fix = f"give one for each of the {len(distil.layers)} distil.layers, or none"
+        yield ("distil", "lessons", "layers"), f"is {list(lessons.layers)}", fix
+    if (lessons.teacher is None) == any(value for field, value in lessons if field not in ("teacher", "layers")):
+        yield ("distil", "lessons", "teacher"), f"is {lessons.teacher}", "name a teacher and give a lesson a weight"
+    if distil.exits != "none" and len(distil.layers) + distil.pooling_layer < 2:
+        yield ("distil", "exits"), f"is {distil.exits}, but there is one layer", "set it to none or keep more layers"
+    if distil.schedule == "learned" and not 1.0 < distil.temperature < 10.0:
+        yield ("distil", "temperature"), f"is {distil.temperature}", "start a learned one between 1 and 10"

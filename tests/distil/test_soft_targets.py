@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from polydx.distil.soft_targets import SUREST, soft_target_loss, teacher_logits
+from polydx.distil.soft_targets import SUREST, soft_target_divergence, soft_target_loss, teacher_logits
 
 
 def sigmoid(value: float) -> float:
@@ -47,3 +47,26 @@ def test_logits_turn_back_into_probabilities_and_stay_finite() -> None:
     assert logits.dtype == np.float32
     np.testing.assert_allclose(1 / (1 + np.exp(-logits[0, :3])), probabilities[0, :3], atol=1e-6)
     np.testing.assert_allclose(logits[0, 3:], [math.log(SUREST), -math.log(SUREST)], rtol=1e-5)
+
+
+def test_the_present_side_of_a_label_can_weigh_more() -> None:
+    draw = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 3, 2, generator=draw, dtype=torch.float64)
+    weights = torch.tensor([4.0, 0.5], dtype=torch.float64)
+    total = 0.0
+    for row in range(3):
+        for label in range(2):
+            p, q = sigmoid(student[row, label] / 2), sigmoid(teacher[row, label] / 2)
+            total -= 4 * (weights[label].item() * q * math.log(p) + (1 - q) * math.log(1 - p))
+    assert soft_target_loss(student, teacher, 2.0, weights).item() == pytest.approx(total / 6, abs=1e-6)
+
+
+def test_the_divergence_is_zero_at_the_teacher_and_has_the_same_gradient() -> None:
+    teacher = torch.tensor([[2.0, -1.0, 0.5]])
+    assert soft_target_divergence(teacher, teacher, 3.0).item() == pytest.approx(0.0, abs=1e-6)
+    student = torch.tensor([[1.0, 0.0, 3.0]], requires_grad=True)
+    gradients = [
+        torch.autograd.grad(loss(student, teacher, 3.0), student)[0]
+        for loss in (soft_target_loss, soft_target_divergence)
+    ]
+    torch.testing.assert_close(*gradients)

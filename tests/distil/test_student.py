@@ -6,9 +6,11 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, pipeline
 
-from polydx.distil.student import is_head, new_student
+from polydx.distil.student import MEAN_GAIN, body_of, is_head, new_student, student_of, take_head
 from polydx.errors import UserError
+from polydx.model.classifier import TextClassifier
 from polydx.model.encoders import Architecture, load_encoder, new_encoder, save_folder
+from polydx.model.layers import trace
 from polydx.model.tokenizers import new_tokenizer
 
 NAMES = ("flu", "gout", "croup")
@@ -80,3 +82,60 @@ def test_the_head_is_what_the_encoder_does_not_bring(encoder: Path) -> None:
 def test_layers_that_do_not_exist_are_the_users_fault(encoder: Path) -> None:
     with pytest.raises(UserError, match=r"distil\.layers"):
         new_student(encoder, [1, 3], NAMES, 0.0)
+
+
+def test_a_pooling_layer_starts_as_the_mean_of_the_real_tokens(encoder: Path) -> None:
+    student = new_student(encoder, [0, 2], NAMES, 0.0, pooling_layer=True).eval()
+    assert student.config.num_hidden_layers == 3
+    ids, mask = torch.tensor([[2, 5, 6, 3, 0], [2, 5, 6, 7, 3]]), torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]])
+    with torch.no_grad():
+        _, below, last = trace(body_of(student), ids, mask).layers
+        for row, length in enumerate((4, 5)):
+            tokens = below.hidden[row, :length]
+            mixed = tokens[0] + MEAN_GAIN * tokens.mean(0)
+            expected = (mixed - mixed.mean()) / mixed.std(correction=0)
+            torch.testing.assert_close(last.hidden[row, 0], expected, rtol=0, atol=1e-5)
+            logits = student(input_ids=ids[row : row + 1, :length]).logits
+            torch.testing.assert_close(
+                logits, student(input_ids=ids[row : row + 1], attention_mask=mask[row : row + 1]).logits
+            )
+
+
+def test_a_student_with_a_pooling_layer_is_a_stock_model_too(encoder: Path, tmp_path: Path) -> None:
+    student = new_student(encoder, [1], NAMES, 0.0, pooling_layer=True).eval()
+    save_folder(tmp_path, student)
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    ids = torch.tensor([[2, 5, 6, 3]])
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(input_ids=ids).logits, student(input_ids=ids).logits)
+
+
+def test_every_part_of_a_pooling_layer_learns(encoder: Path) -> None:
+    student = new_student(encoder, [0], NAMES, 0.0, pooling_layer=True)
+    for _ in range(2):  # keys learn once queries have left zero
+        student(input_ids=torch.tensor([[2, 5, 6, 3]])).logits.square().sum().backward()
+        with torch.no_grad():
+            for parameter in student.parameters():
+                if parameter.grad is not None:
+                    parameter -= 0.1 * parameter.grad
+    still = {
+        name for name, parameter in student.named_parameters() if parameter.grad is None or not parameter.grad.any()
+    }
+    # A key's bias shifts all scores of a query alike.
+    assert all("key.bias" in name or "task_type" in name for name in still), still
+
+
+def test_a_student_of_all_layers_starts_near_its_teacher(encoder: Path) -> None:
+    torch.manual_seed(0)
+    teacher = TextClassifier(load_encoder(encoder, 0.0), len(NAMES), "mean", 0.0).eval()
+    torch.nn.init.normal_(teacher.head.weight)
+    torch.nn.init.normal_(teacher.encoder.get_input_embeddings().weight)
+    student = student_of(teacher.encoder, [0, 1, 2], NAMES, 0.0, pooling_layer=True).eval()
+    take_head(student, teacher.head)
+    ids = torch.randint(5, 8, (40, 12))
+    ids[:, 0] = 2
+    with torch.no_grad():
+        wanted = teacher(ids, torch.ones_like(ids))
+        found = student(input_ids=ids).logits
+    for label in range(len(NAMES)):
+        assert torch.corrcoef(torch.stack([wanted[:, label], found[:, label]]))[0, 1] > 0.7

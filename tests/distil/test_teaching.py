@@ -5,7 +5,7 @@ import pandas as pd
 
 from polydx.artifacts import Floats
 from polydx.contest.records import ID
-from polydx.distil.teaching import FoldAnswers, teach_final, teach_fold
+from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold, weighted_mean
 from polydx.judge.folds import FOLD, REPEAT, Folds
 
 LABELS = 2
@@ -68,3 +68,14 @@ def test_rows_that_a_hold_out_never_validates_get_their_own_teachers_answers() -
     taught = teach_final(folds, [answers])
     np.testing.assert_array_equal(taught.labelled[[1, 3]], answers.validation)
     np.testing.assert_array_equal(taught.labelled[[0, 2, 4]], answers.training)
+
+
+def test_teachers_are_averaged_by_their_weights() -> None:
+    draw = np.random.default_rng(0)
+    one, two = (Taught(*(draw.random((rows, LABELS), dtype=np.float32) for rows in (4, 2, 3))) for _ in range(2))
+    found = weighted_mean([one, two], [1.0, 3.0])
+    np.testing.assert_allclose(found.labelled, (one.labelled + 3 * two.labelled) / 4, rtol=1e-6)
+    np.testing.assert_allclose(found.unlabelled, (one.unlabelled + 3 * two.unlabelled) / 4, rtol=1e-6)
+    rows = found.rows(np.array([0, 2]))
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, np.concatenate([found.labelled, found.test, found.unlabelled[[0, 2]]]))

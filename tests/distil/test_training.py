@@ -1,11 +1,19 @@
 """The mix of soft targets and labels, against plain arithmetic."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from polydx.distil.training import DistillationTask, score, transfer_set
+from polydx.distil.bounded import bounded_loss
+from polydx.distil.exit_training import joint_loss
+from polydx.distil.peers import mutual_loss
+from polydx.distil.soft_targets import soft_target_loss
+from polydx.distil.temperature import LearnedTemperature, Temperature
+from polydx.distil.training import DistillationTask, learns_fast, score, transfer_set
+from polydx.model.exits import Exits
 from polydx.model.tokens import TokenTable
 
 TOKENS = TokenTable(np.arange(5, 17, dtype=np.int32), np.array([0, 3, 5, 9, 12]), pad_id=0)
@@ -35,7 +43,7 @@ def log_loss(targets: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_transfer_set_keeps_rows_and_answers_together() -> None:
-    examples = transfer_set(TOKENS, ROWS, PROBABILITIES, TARGETS)
+    examples = transfer_set(TOKENS, ROWS, [PROBABILITIES], TARGETS)
     assert examples.lengths.tolist() == [4, 3, 3]
     batch = examples.batch(np.array([2, 0]), np.random.default_rng(0))
     assert batch["input_ids"].tolist() == [[14, 15, 16, 0], [10, 11, 12, 13]]
@@ -46,15 +54,71 @@ def test_the_transfer_set_keeps_rows_and_answers_together() -> None:
 
 def test_teachers_of_other_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="2 rows for 3 rows"):
-        transfer_set(TOKENS, ROWS, PROBABILITIES[:2], TARGETS)
+        transfer_set(TOKENS, ROWS, [PROBABILITIES[:2]], TARGETS)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.7, 1.0])
 def test_loss_mixes_soft_targets_and_labels(student: BertForSequenceClassification, weight: float) -> None:
-    batch = transfer_set(TOKENS, ROWS, PROBABILITIES, TARGETS).batch(np.arange(3), np.random.default_rng(0))
+    batch = transfer_set(TOKENS, ROWS, [PROBABILITIES], TARGETS).batch(np.arange(3), np.random.default_rng(0))
     logits = score(student, batch["input_ids"], batch["attention_mask"])
     taught = torch.logit(torch.from_numpy(PROBABILITIES))
     soft = 4.0 * log_loss((taught / 2).sigmoid(), logits / 2).mean()
     hard = log_loss(torch.from_numpy(TARGETS), logits[:2]).sum() / 6  # of three rows, one has no labels
-    loss = DistillationTask(student, temperature=2.0, soft_weight=weight)(batch, 0.0)
+    loss = DistillationTask(student, Temperature(2.0, 2.0), soft_weight=weight)(batch, 0.0)
     torch.testing.assert_close(loss, weight * soft + (1 - weight) * hard, rtol=0, atol=1e-6)
+
+
+def test_each_step_draws_one_of_several_teachers_in_proportion() -> None:
+    other = 1 - PROBABILITIES
+    examples = transfer_set(TOKENS, ROWS, [PROBABILITIES, other], TARGETS, chances=[1.0, 3.0])
+    drawn = []
+    for step in range(200):
+        taught = examples.batch(np.array([1, 2]), np.random.default_rng([0, step]))["taught"].sigmoid().numpy()
+        drawn.append(np.allclose(taught, other[1:], atol=1e-6))
+        assert drawn[-1] or np.allclose(taught, PROBABILITIES[1:], atol=1e-6)
+    assert np.mean(drawn) == pytest.approx(0.75, abs=0.1)
+    again = examples.batch(np.array([1, 2]), np.random.default_rng([0, 7]))["taught"].sigmoid().numpy()
+    assert np.allclose(again, other[1:], atol=1e-6) == drawn[7]
+
+
+def test_as_many_chances_as_teachers() -> None:
+    with pytest.raises(ValueError, match="2 chances for 1 teachers"):
+        transfer_set(TOKENS, ROWS, [PROBABILITIES], TARGETS, chances=[1.0, 1.0])
+
+
+def test_parts_that_are_switched_on_add_up(student: BertForSequenceClassification) -> None:
+    peer = copy.deepcopy(student)
+    peer.classifier.bias.data += 0.5
+    exits = Exits(8, 2, 2, 0.0)
+    student.bert.encoder.layer.append(copy.deepcopy(student.bert.encoder.layer[0]))
+    batch = transfer_set(TOKENS, ROWS, [PROBABILITIES], TARGETS).batch(np.arange(3), np.random.default_rng(0))
+    inputs = batch["input_ids"], batch["attention_mask"]
+    weights = torch.tensor([1.5, 0.5])
+    task = DistillationTask(
+        student,
+        Temperature(4.0, 2.0),
+        1.0,
+        present_weights=weights,
+        bounded=(3.0, 0.1),
+        peers=[peer],
+        peer_weight=2.0,
+        exits=(exits, "joint"),
+    )
+
+    def alone(logits: torch.Tensor) -> torch.Tensor:
+        labelled = batch["labelled"].float()
+        bounded = bounded_loss(logits, batch["taught"], batch["targets"], labelled, 0.1)
+        return soft_target_loss(logits, batch["taught"], 3.0, weights) + 3 * bounded
+
+    own, other = score(student, *inputs), score(peer, *inputs)
+    hidden = student.bert(*inputs, output_hidden_states=True).hidden_states[1]
+    early = exits([hidden], batch["attention_mask"])
+    expected = alone(own) + alone(other) + 2 * mutual_loss([own, other]) + joint_loss(early, alone)
+    torch.testing.assert_close(task(batch, 0.5), expected, rtol=0, atol=1e-5)
+
+
+def test_only_encoders_learn_slowly(student: BertForSequenceClassification) -> None:
+    task = DistillationTask(student, LearnedTemperature(2.0), 1.0, peers=[copy.deepcopy(student)])
+    fast = {name for name, _ in task.named_parameters() if learns_fast(name)}
+    heads = {f"{part}.{kind}" for part in ("bert.pooler.dense", "classifier") for kind in ("weight", "bias")}
+    assert fast == {f"{owner}.{name}" for owner in ("model", "peers.0") for name in heads} | {"temperature.position"}

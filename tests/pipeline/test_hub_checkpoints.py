@@ -118,6 +118,7 @@ def test_checkpoints_are_trained_and_distilled(new_run, tmp_path: Path, formats:
         *places,
         *SMALL,
         f"distil.encoder={student_of}",
+        f"distil.start={student_of}",
     )
     run.do("clean", "split", "pretrain", "finetune", "distil")
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ import pytest
 import torch
 
 from polydx.artifacts import Floats, read_array, read_json, write_array, write_json
-from polydx.config import Compute, Distil
+from polydx.config import Compute, Distil, Lessons
 from polydx.contest.records import ID, LABELS, PART, TEST, TEXT, TRAIN, UNLABELLED
 from polydx.errors import UserError
 from polydx.judge.folds import FOLD, REPEAT, read_folds
-from polydx.model.encoders import new_encoder, save_folder
+from polydx.model.classifier import TextClassifier, save_classifier
+from polydx.model.encoders import load_encoder, new_encoder, save_folder
+from polydx.model.exit_speeds import read_speed
+from polydx.model.exits import load_exits
 from polydx.model.tokenizers import new_tokenizer
 from polydx.paths import ALL_ROWS, FoldFiles, RunPaths
 from polydx.stages import s7_distil
@@ -24,6 +28,21 @@ MEMBERS = ("one", "two")
 PARTS = {TRAIN: 24, TEST: 6, UNLABELLED: 10}
 FOLDS = 3
 KINDS = ("training", "validation", "test", "unlabelled")
+NO_LESSONS = Lessons(
+    teacher=None,
+    layers=(),
+    hint=0.0,
+    embedding=0.0,
+    hidden=0.0,
+    attention=0.0,
+    patient=0.0,
+    relations=0.0,
+    attention_transfer=0.0,
+    similarity=0.0,
+    distance=0.0,
+    angle=0.0,
+    value_direction=0.0,
+)
 DISTIL = Distil(
     enabled=True,
     encoder="small",
@@ -41,6 +60,21 @@ DISTIL = Distil(
     soft_weight=0.7,
     max_unlabelled=8,
     bf16="never",
+    start=None,
+    pooling_layer=False,
+    teachers="mean",
+    teacher_weights={},
+    schedule="fixed",
+    end_temperature=1.0,
+    rare_power=0.0,
+    bounded_weight=0.0,
+    bounded_margin=0.0,
+    peers=0,
+    peer_weight=1.0,
+    assistant_layers=(),
+    generations=0,
+    exits="none",
+    lessons=NO_LESSONS,
 )
 COMPUTE = Compute(cores=1, threads=1, pretraining_threads=1, device="cpu", checkpoint_seconds=60.0)
 
@@ -163,7 +197,7 @@ def test_another_folds_teachers_teach_a_folds_student_nothing(paths: RunPaths) -
 
     def taught() -> list[bytes]:
         found = s7_distil.teach(paths, folds, 1, MEMBERS, 1)
-        return [array.tobytes() for array in (found.labelled, found.test, found.unlabelled)]
+        return [array.tobytes() for each in found for array in (each.labelled, each.test, each.unlabelled)]
 
     clean = taught()
     for fold in (0, 2):
@@ -171,13 +205,96 @@ def test_another_folds_teachers_teach_a_folds_student_nothing(paths: RunPaths) -
             write_teacher(paths, member, fold, seed=99)
     assert taught() == clean
     write_teacher(paths, "two", 1, seed=99)
-    assert all(now != before for now, before in zip(taught(), clean, strict=True))
+    changed = [now != before for now, before in zip(taught(), clean, strict=True)]
+    assert changed == [False] * 3 + [True] * 3
 
 
-def test_a_folds_students_targets_are_the_mean_of_its_teachers(paths: RunPaths) -> None:
+def test_a_folds_students_teachers_are_its_own_folds_models(paths: RunPaths) -> None:
     taught = s7_distil.teach(paths, read_folds(paths.folds), 2, MEMBERS, 1)
-    one, two = (read_array(paths.fold_model(member, 1, 2).training) for member in MEMBERS)
-    np.testing.assert_allclose(taught.labelled, (one + two) / 2, rtol=1e-6)
+    for member, each in zip(MEMBERS, taught, strict=True):
+        np.testing.assert_array_equal(each.labelled, read_array(paths.fold_model(member, 1, 2).training))
+
+
+def save_models(paths: RunPaths, folds: Sequence[int], seed: int = 0) -> None:
+    """Fine-tuned models of member "one": the encoder with noise of a seed, and a head."""
+    for fold in folds:
+        torch.manual_seed(seed + fold)
+        model = TextClassifier(load_encoder(paths.encoder("small"), 0.1), 2, "mean", 0.1)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.1 * torch.randn_like(parameter)
+        folder = paths.fold_model("one", 1, fold).model
+        folder.mkdir(parents=True, exist_ok=True)
+        save_classifier(model, folder)
+
+
+def lessons(**weights: float) -> Lessons:
+    return NO_LESSONS.model_copy(update={"teacher": "one", **weights})
+
+
+TECHNIQUES: dict[str, dict[str, object]] = {
+    "a teacher's layers": {"start": "one"},
+    "a teacher's layers and head": {"start": "one", "pooling_layer": True},
+    "a pooling layer": {"pooling_layer": True},
+    "weighted teachers": {"teacher_weights": {"one": 3.0, "two": 1.0}},
+    "one teacher a step": {"teachers": "sampled"},
+    "annealed": {"schedule": "annealed"},
+    "learned": {"schedule": "learned"},
+    "rare labels": {"rare_power": 0.5},
+    "bounded": {"bounded_weight": 1.0, "bounded_margin": 0.1},
+    "peers": {"peers": 1},
+    "an assistant": {"assistant_layers": (0, 1, 2)},
+    "born again": {"generations": 1},
+    "exits together": {"exits": "joint"},
+    "exits of themselves": {"exits": "self"},
+    "exits for each other": {"exits": "mutual"},
+    "other layers teach": {"lessons": lessons(hidden=1.0).model_copy(update={"layers": (1, 2)})},
+} | {name: {"lessons": lessons(**{name: 1.0})} for name in Lessons.model_fields if name not in ("teacher", "layers")}
+
+
+def test_every_technique_changes_the_student(paths: RunPaths) -> None:
+    save_models(paths, [1])
+    short = DISTIL.model_copy(update={"epochs": 1.0})
+    distil(paths, 1, short)
+    seen = {read_array(paths.student(1).validation).tobytes()}
+    for technique in TECHNIQUES.values():
+        distil(paths, 1, short.model_copy(update=technique))
+        found = written(paths.student(1))
+        assert ("model/exits.safetensors" in found) == ("exits" in technique)
+        seen.add(read_array(paths.student(1).validation).tobytes())
+        if "exits" in technique:
+            loaded = load_exits(paths.student(1).model)
+            assert len(loaded.heads) == 1
+            assert read_speed(paths.student(1).model, "similarity", 0.1)[1].shape == (2,)
+    assert len(seen) == len(TECHNIQUES) + 1
+    assert len(TECHNIQUES) == 27
+
+
+def test_killed_between_two_students_of_a_chain_gives_the_same_bytes(paths: RunPaths) -> None:
+    chain = DISTIL.model_copy(update={"generations": 1, "schedule": "learned", "peers": 1})
+    distil(paths, 0, chain)
+    undisturbed = written(paths.student(0))
+    often = COMPUTE.model_copy(update={"checkpoint_seconds": 1e-6})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s7_distil, "clear_checkpoint", lambda _: None)
+        distil(paths, 0, chain, often)
+    assert paths.checkpoints("distil-0-step1").exists()
+    distil(paths, 0, chain, often)
+    assert written(paths.student(0)) == undisturbed
+    assert not paths.checkpoints("distil-0-step1").exists()
+
+
+def test_another_folds_model_neither_starts_nor_shows_a_folds_student_anything(paths: RunPaths) -> None:
+    save_models(paths, [0, 1, 2])
+    shown = DISTIL.model_copy(update={"start": "one", "epochs": 1.0, "lessons": lessons(hidden=1.0)})
+    distil(paths, 1, shown)
+    clean = written(paths.student(1))
+    save_models(paths, [0, 2], seed=50)
+    distil(paths, 1, shown)
+    assert written(paths.student(1)) == clean
+    save_models(paths, [1], seed=50)
+    distil(paths, 1, shown)
+    assert written(paths.student(1)) != clean
 
 
 def test_labels_of_validation_rows_never_reach_the_folds_student(paths: RunPaths) -> None:

@@ -14,7 +14,8 @@ from polydx.config.members import (
     LossName,
     TransformerMember,
 )
-from polydx.config.settings import Compute, Distil, Encoder, Pretrain, Pseudo, Run, Settings, Stack, Submit
+from polydx.config.settings import Compute, Encoder, Pretrain, Pseudo, Run, Settings, Stack, Submit
+from polydx.config.student import Distil, Lessons
 
 __all__ = [
     "Adversary",
@@ -25,6 +26,7 @@ __all__ = [
     "Distil",
     "Encoder",
     "Inspect",
+    "Lessons",
     "LinearMember",
     "LossName",
     "Losses",

@@ -1,12 +1,13 @@
-"""Settings of the run, its encoders, pseudo-labels, student, stacking and machine, and all of them together."""
+"""Settings of the run, its encoders, pseudo-labels, stacking and machine, and all of them together."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from polydx.config.base import Count, Name, Positive, Rate, Schedule, Section, Share
+from polydx.config.base import Count, Name, Positive, Rate, Section, Share
 from polydx.config.data import Clean, Contest, Inspect, Split
 from polydx.config.members import Member
+from polydx.config.student import Distil
 
 
 class Run(Section):
@@ -104,23 +105,6 @@ class Pseudo(Section):
     """Start from the previous round's weights of the same fold instead of the encoder."""
     epochs: Annotated[float, Field(gt=0.0)]
     """Passes over the labelled rows in these rounds."""
-
-
-class Distil(Schedule):
-    """One small student of all teachers, with a head that a stock class of the library has."""
-
-    enabled: bool
-    """Whether there is a student."""
-    encoder: str
-    """Entry of `encoders` whose layers the student starts from."""
-    layers: Annotated[tuple[Count, ...], Field(min_length=1)]
-    """Layers of that encoder to keep, from 0."""
-    temperature: Rate
-    """T of the soft targets."""
-    soft_weight: Share
-    """Weight of the soft targets; the rest goes to the labels, where there are any."""
-    max_unlabelled: Count
-    """Most unlabelled rows in the transfer set."""
 
 
 Fusion = Literal["mean", "weighted", "lightgbm", "geometric", "rank", "by_rank", "label_weighted", "calibrated", "vote"]

@@ -17,7 +17,9 @@ def teacher_logits(probabilities: Floats) -> Floats:
     return logits
 
 
-def soft_target_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+def soft_target_loss(
+    logits: Tensor, taught: Tensor, temperature: float | Tensor, present_weights: Tensor | None = None
+) -> Tensor:
     """T^2 BCE(sigmoid(z_s / T), sigmoid(z_t / T)), mean over rows and labels.
 
     T^2 keeps the gradient's size the same at every temperature. The least value, reached at z_s = z_t, is T^2 times the
@@ -26,7 +28,23 @@ def soft_target_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tens
     Args:
         logits: `[batch, labels]`, float32, of the student (z_s).
         taught: `[batch, labels]`, float32, logits of the teacher (z_t).
-        temperature: T, above 0.
+        temperature: T, above 0; a tensor of no dimension where it is learned.
+        present_weights: `[labels]`, what the present side of each label weighs, the absent side being 1 (Chen 2017
+            weighs the sides of a detector's soft loss); None weighs both alike.
     """
     targets = (taught / temperature).sigmoid()
-    return temperature**2 * functional.binary_cross_entropy_with_logits(logits / temperature, targets)
+    return temperature**2 * functional.binary_cross_entropy_with_logits(
+        logits / temperature, targets, pos_weight=present_weights
+    )
+
+
+def soft_target_divergence(
+    logits: Tensor, taught: Tensor, temperature: float | Tensor, present_weights: Tensor | None = None
+) -> Tensor:
+    """T^2 KL(teacher || student) of each label's tempered answers: `soft_target_loss` less its least value.
+
+    The student's gradient is the same. The temperature's is not: without the teacher's entropy, which grows with T by
+    itself, it tells where the two differ most.
+    """
+    loss = soft_target_loss(logits, taught, temperature, present_weights)
+    return loss - soft_target_loss(taught, taught, temperature, present_weights)

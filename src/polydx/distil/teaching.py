@@ -7,8 +7,10 @@ nowhere, so it takes what is closest to what teachers say of new records: out-of
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from polydx.artifacts import Floats
 from polydx.judge.folds import Folds
@@ -16,7 +18,7 @@ from polydx.judge.folds import Folds
 
 @dataclass(frozen=True)
 class FoldAnswers:
-    """What the teachers of one fold say: the mean of their probabilities, float32 `[rows, labels]`.
+    """What one teacher of one fold says, or several in the mean: probabilities, float32 `[rows, labels]`.
 
     Attributes:
         training: Of the fold's training rows, in record order.
@@ -44,6 +46,10 @@ class Taught:
     labelled: Floats
     test: Floats
     unlabelled: Floats
+
+    def rows(self, drawn: npt.NDArray[np.int64]) -> Floats:
+        """Labelled rows, test rows and some of the unlabelled ones behind each other."""
+        return np.concatenate([self.labelled, self.test, self.unlabelled[drawn]])
 
 
 def teach_fold(own: FoldAnswers) -> Taught:
@@ -73,3 +79,19 @@ def teach_final(folds: Folds, answers: Sequence[FoldAnswers]) -> Taught:
         np.mean([each.test for each in answers], axis=0),
         np.mean([each.unlabelled for each in answers], axis=0),
     )
+
+
+def weighted_mean(teachers: Sequence[Taught], weights: Sequence[float]) -> Taught:
+    """The weighted mean of what several teachers say.
+
+    Args:
+        teachers: One at least.
+        weights: One a teacher, at least 0, not all 0. None may come from a score on a row that the student is scored
+            on, or from a model that saw its label: such a weight tells of that label.
+    """
+
+    def mean(kind: Literal["labelled", "test", "unlabelled"]) -> Floats:
+        answers = [getattr(teacher, kind) for teacher in teachers]
+        return np.average(answers, axis=0, weights=weights).astype(np.float32)
+
+    return Taught(mean("labelled"), mean("test"), mean("unlabelled"))

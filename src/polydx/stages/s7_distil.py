@@ -1,6 +1,7 @@
 """Stage 7: train the student of one fold, or the one on all rows that is shipped, and predict with it."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 
@@ -9,21 +10,29 @@ import numpy as np
 from polydx.artifacts import Floats, read_array, replacing, write_array, write_json
 from polydx.config import Compute, Distil
 from polydx.contest.records import PART, TEST, TEXT, TRAIN, UNLABELLED, read_records
-from polydx.distil.student import is_head, new_student
-from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold
-from polydx.distil.training import DistillationTask, score, transfer_set
+from polydx.distil.course import Course, new_task
+from polydx.distil.exit_answers import speeds_of
+from polydx.distil.lessons import LessonWeights
+from polydx.distil.student import Student, student_of, take_head
+from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold, weighted_mean
+from polydx.distil.training import learns_fast, score, transfer_set
 from polydx.judge.folds import Folds, read_folds
-from polydx.model.attention import choose_attention
-from polydx.model.encoders import check_length, load_tokenizer, save_folder
+from polydx.model.classifier import load_classifier
+from polydx.model.encoders import check_length, load_encoder, load_tokenizer, save_folder
+from polydx.model.exit_speeds import save_speeds
+from polydx.model.exits import save_exits
 from polydx.model.heads import start_at_rates
-from polydx.model.tokens import encode
-from polydx.paths import ALL_ROWS, RunPaths
+from polydx.model.tokens import IntArray, encode
+from polydx.paths import ALL_ROWS, FoldFiles, RunPaths
 from polydx.provenance import code_hash
 from polydx.stages.recipes import new_recipe
-from polydx.train.checkpoint import clear_checkpoint
+from polydx.train.checkpoint import clear_checkpoint, fingerprint_of
 from polydx.train.classification import predict_probabilities
 from polydx.train.device import job_seed, pick_device, prepare
 from polydx.train.loop import fit
+
+SPEED_ROWS = 2000
+"""Rows that the speeds of early exits are set on, at most."""
 
 
 def run(
@@ -41,7 +50,7 @@ def run(
         paths: The run's files.
         fold: The fold job; None trains on all labelled rows.
         distil: The student's settings.
-        teachers: Members that teach: the plain mean of their probabilities.
+        teachers: Members that teach.
         teacher_round: The round their models are of.
         compute: Threads, device, checkpoints.
         seed: The run's seed; the job's own is derived from it.
@@ -58,44 +67,66 @@ def run(
         np.flatnonzero(records.table[PART].to_numpy() == part) for part in (TRAIN, TEST, UNLABELLED)
     )
     learned = np.ones(len(train), dtype=bool) if fold is None else folds.training(fold)
-    taught = teach(paths, folds, fold, teachers, teacher_round)
+    targets = records.targets()[learned]
     drawn = np.sort(np.random.default_rng(own_seed).permutation(len(unlabelled))[: distil.max_unlabelled])
+    rows = np.concatenate([train[learned], test, unlabelled[drawn]])
+    weights = [distil.teacher_weights.get(member, 0.0 if distil.teacher_weights else 1.0) for member in teachers]
+    taught = teach(paths, folds, fold, teachers, teacher_round)
+    if distil.teachers == "mean":
+        taught, weights = [weighted_mean(taught, weights)], [1.0]
+    answers = [each.rows(drawn) for each in taught]
 
-    model = new_student(paths.encoder(distil.encoder), distil.layers, records.label_names, distil.dropout)
-    start_at_rates(model.classifier.bias, records.targets()[learned])
-    check_length(model, distil.max_tokens, "distil.max_tokens")
     tokenizer = load_tokenizer(paths.encoder(distil.encoder))
     tokenizer.model_max_length = distil.max_tokens
     tokens = encode(tokenizer, records.table[TEXT].tolist(), distil.max_tokens)
     device = pick_device(compute.device)
     recipe = new_recipe(distil, compute, device, own_seed)
-    choose_attention(model, device, recipe.bf16)
-    checkpoint = paths.checkpoints(job)
-    fitted = fit(
-        DistillationTask(model, distil.temperature, distil.soft_weight),
-        transfer_set(
-            tokens,
-            np.concatenate([train[learned], test, unlabelled[drawn]]),
-            np.concatenate([taught.labelled, taught.test, taught.unlabelled[drawn]]),
-            records.targets()[learned],
-        ),
-        recipe,
-        name=f"s7 {job}",
-        is_head=lambda parameter: is_head(parameter.removeprefix("model.")),
-        device=device,
-        checkpoint=checkpoint,
-        depends_on=f"{distil} {code_hash(__name__)}",
-    )
+
+    def predict(model: Student, places: IntArray) -> Floats:
+        labels = len(records.label_names)
+        return predict_probabilities(partial(score, model), tokens, places, labels, device, recipe.bf16)
+
+    # The student on all rows is scored nowhere: any fold's models may show it their layers.
+    fine_tuned = partial(paths.fold_model, round_number=teacher_round, fold=fold or 0)
+    new_students = partial(_new_students, paths, distil, records.label_names, targets, fine_tuned)
+    teacher = None if distil.lessons.teacher is None else load_classifier(fine_tuned(distil.lessons.teacher).model, 0.0)
+    shown_by = "" if teacher is None else fingerprint_of(teacher, "")
+    chain = _chain(distil)
+    checkpoints = [paths.checkpoints(f"{job}-step{step}" if step else job) for step in range(len(chain))]
+    for step, layers in enumerate(chain):
+        students = new_students(layers)
+        shown = distil.lessons.layers if layers == distil.layers and distil.lessons.layers else layers
+        task = new_task(_course(distil, step + 1 == len(chain)), students, targets, teacher, shown, device)
+        fitted = fit(
+            task,
+            transfer_set(tokens, rows, answers, targets, weights),
+            recipe,
+            name=f"s7 {job}",
+            is_head=learns_fast,
+            device=device,
+            checkpoint=checkpoints[step],
+            depends_on=f"{distil} {shown_by} {code_hash(__name__)}",
+        )
+        student = students[0]
+        if step + 1 < len(chain):
+            # The next one's only teacher.
+            answers, weights = [predict(student, rows)], [1.0]
 
     files = paths.student(name)
     predicted = {files.test: test, files.unlabelled: unlabelled}
     if fold is not None:
         predicted[files.validation] = train[~learned]
-    for target, rows in predicted.items():
-        score_batch, labels = partial(score, model), len(records.label_names)
-        write_array(target, predict_probabilities(score_batch, tokens, rows, labels, device, recipe.bf16))
+    for target, places in predicted.items():
+        write_array(target, predict(student, places))
     with replacing(files.model) as folder:
-        save_folder(folder, model, tokenizer)
+        save_folder(folder, student, tokenizer)
+        if task.exits is not None:
+            save_exits(task.exits, folder)
+            # The rows without labels come last: none was learnt by heart.
+            table = speeds_of(
+                student, task.exits, tokens, rows[-SPEED_ROWS:], targets.mean(axis=0), device, recipe.bf16
+            )
+            save_speeds(table, folder)
     report = {
         "member": "student",
         "round": teacher_round,
@@ -105,22 +136,71 @@ def run(
         **asdict(fitted),
     }
     write_json(files.report, report)
-    clear_checkpoint(checkpoint)
+    for checkpoint in checkpoints:
+        clear_checkpoint(checkpoint)
     rows_learned = f"{report['training_rows']} labelled and {report['pseudo_rows']} other rows"
     print(f"s7 {job}: {rows_learned} in {fitted.seconds} s", file=sys.stderr)
 
 
-def teach(paths: RunPaths, folds: Folds, fold: int | None, members: tuple[str, ...], teacher_round: int) -> Taught:
-    """Read what one student may learn; a fold's student opens only files of its own fold's models."""
+def teach(
+    paths: RunPaths, folds: Folds, fold: int | None, members: tuple[str, ...], teacher_round: int
+) -> list[Taught]:
+    """Read what each teacher may tell one student; a fold's student opens only files of its own fold's models."""
     if fold is not None:
-        return teach_fold(_answers(paths, fold, members, teacher_round))
-    return teach_final(folds, [_answers(paths, job, members, teacher_round) for job in range(folds.jobs)])
+        return [teach_fold(_answers(paths, fold, member, teacher_round)) for member in members]
+    return [
+        teach_final(folds, [_answers(paths, job, member, teacher_round) for job in range(folds.jobs)])
+        for member in members
+    ]
 
 
-def _answers(paths: RunPaths, fold: int, members: tuple[str, ...], teacher_round: int) -> FoldAnswers:
-    models = [paths.fold_model(member, teacher_round, fold) for member in members]
+def _answers(paths: RunPaths, fold: int, member: str, teacher_round: int) -> FoldAnswers:
+    files = paths.fold_model(member, teacher_round, fold)
+    return FoldAnswers(*(read_array(each) for each in (files.training, files.validation, files.test, files.unlabelled)))
 
-    def mean(kind: str) -> Floats:
-        return np.asarray(np.mean([read_array(getattr(model, kind)) for model in models], axis=0))
 
-    return FoldAnswers(mean("training"), mean("validation"), mean("test"), mean("unlabelled"))
+def _chain(distil: Distil) -> list[tuple[int, ...]]:
+    """Layers of each student that is trained one after the other; each teaches the next, and the last is kept."""
+    assistant = [distil.assistant_layers] if distil.assistant_layers else []
+    return assistant + [distil.layers] * (1 + distil.generations)
+
+
+def _new_students(
+    paths: RunPaths,
+    distil: Distil,
+    labels: tuple[str, ...],
+    targets: Floats,
+    fine_tuned: Callable[[str], FoldFiles],
+    layers: tuple[int, ...],
+) -> list[Student]:
+    """A student of some layers, and its peers; `fine_tuned` tells where a member's model lies that may start it."""
+    students = []
+    for _ in range(1 + distil.peers):
+        if distil.start is None:
+            encoder, head = load_encoder(paths.encoder(distil.encoder), distil.dropout), None
+        else:
+            member = load_classifier(fine_tuned(distil.start).model, distil.dropout)
+            encoder, head = member.encoder, member.head
+        student = student_of(encoder, layers, labels, distil.dropout, pooling_layer=distil.pooling_layer)
+        if head is not None and distil.pooling_layer:
+            take_head(student, head)
+        start_at_rates(student.classifier.bias, targets)
+        check_length(student, distil.max_tokens, "distil.max_tokens")
+        students.append(student)
+    return students
+
+
+def _course(distil: Distil, last: bool) -> Course:
+    """Only the last student of a chain, the one that is kept, has exits."""
+    return Course(
+        soft_weight=distil.soft_weight,
+        temperature=distil.temperature,
+        schedule=distil.schedule,
+        end_temperature=distil.end_temperature,
+        rare_power=distil.rare_power,
+        bounded_weight=distil.bounded_weight,
+        bounded_margin=distil.bounded_margin,
+        peer_weight=distil.peer_weight,
+        exits=distil.exits if last else "none",
+        lessons=LessonWeights(**distil.lessons.model_dump(exclude={"teacher", "layers"})),
+    )

@@ -1,0 +1,138 @@
+"""When a row leaves: three rules, the work they save, and one knob over them.
+
+A rule looks at a row's probabilities after each layer and at nothing else, so it may be set on rows without labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Kind = Literal["entropy", "patience", "similarity"]
+KINDS: tuple[Kind, ...] = ("entropy", "patience", "similarity")
+
+_BISECTIONS = 30
+"""Of [0, 1]: bars of early layers lie close together."""
+
+
+@dataclass(frozen=True)
+class ExitRule:
+    """When a row leaves.
+
+    Attributes:
+        kind: `entropy`: the answer is sure (FastBERT, DeeBERT); `patience`: the decided labels stayed the same (PABEE);
+            `similarity`: the probabilities hardly changed (F-PABEE, made for many labels).
+        bar: Highest mean entropy, or highest change between successive exits, in [0, 1]; unused by `patience`.
+        patience: How often in a row the answer must have stayed; unused by `entropy`.
+    """
+
+    kind: Kind
+    bar: float = 0.0
+    patience: int = 1
+
+
+def normalised_entropy(probabilities: Tensor) -> Tensor:
+    """Mean over labels of the entropy in bits, in [0, 1]: `[rows]` from `[rows, labels]`."""
+    return _bits(probabilities).mean(dim=-1)
+
+
+def change(probabilities: Tensor, before: Tensor) -> Tensor:
+    """Mean over labels of the Jensen-Shannon divergence in bits, in [0, 1]: `[rows]` from two `[rows, labels]`."""
+    middle = _bits((probabilities + before) / 2)
+    return (middle - (_bits(probabilities) + _bits(before)) / 2).clamp_min(0.0).mean(dim=-1)
+
+
+def update(
+    rule: ExitRule, probabilities: Tensor, before: Tensor | None, streak: Tensor, cuts: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Ask a rule after one layer.
+
+    Args:
+        rule: The rule.
+        probabilities: `[rows, labels]` of this exit.
+        before: Of the exit before; None after the first layer.
+        streak: `[rows]`, int64, how often in a row the answer has stayed so far.
+        cuts: `[labels]`, thresholds that decide labels.
+
+    Returns:
+        Which rows leave, `[rows]`, bool, and the new streak.
+    """
+    if rule.kind == "entropy":
+        return normalised_entropy(probabilities) <= rule.bar, streak
+    if before is None:
+        return torch.zeros_like(streak, dtype=torch.bool), streak
+    if rule.kind == "patience":
+        same = ((probabilities >= cuts) == (before >= cuts)).all(dim=-1)
+    else:
+        same = change(probabilities, before) <= rule.bar
+    streak = torch.where(same, streak + 1, 0)
+    return streak >= rule.patience, streak
+
+
+def leave(rule: ExitRule, probabilities: Tensor, cuts: Tensor) -> Tensor:
+    """The exit that each row takes, `[rows]`, int64, from what all exits say, `[exits, rows, labels]`."""
+    exits, rows, _ = probabilities.shape
+    taken = torch.full((rows,), exits - 1)
+    streak = torch.zeros(rows, dtype=torch.int64)
+    for number in range(exits - 1):
+        before = probabilities[number - 1] if number else None
+        leaves, streak = update(rule, probabilities[number], before, streak, cuts)
+        taken = torch.where(leaves & (taken == exits - 1), number, taken)
+    return taken
+
+
+def work_shares(layers: int, tokens: int, width: int, intermediate: int) -> Tensor:
+    """Share of a whole student's multiplications that are done on leaving after each layer: `[layers]`, the last 1.
+
+    The last layer is counted for the first token only, as it is run; embeddings and heads cost next to nothing.
+    """
+    projections, attention, forward = width * width, tokens * width, 2 * width * intermediate
+    whole = tokens * (4 * projections + 2 * attention + forward)
+    last = 2 * tokens * projections + 2 * projections + 2 * attention + forward
+    done = torch.tensor([whole] * (layers - 1) + [last], dtype=torch.float64).cumsum(0)
+    return done / done[-1]
+
+
+def set_speed(kind: Kind, speed: float, probabilities: Tensor, cuts: Tensor, shares: Tensor) -> ExitRule:
+    """The most careful rule of a kind that saves a given share of the work on the given rows.
+
+    Args:
+        kind: Which.
+        speed: Share of the work to save, in [0, 1]: 0 leaves at the last exit.
+        probabilities: `[exits, rows, labels]`, of rows like those to come; no labels are needed.
+        cuts: `[labels]`, thresholds that decide labels.
+        shares: `[exits]`, from `work_shares`.
+
+    Returns:
+        The rule. Where even the least careful one saves less (`patience` and `similarity` need two exits to compare),
+        it is that one.
+    """
+
+    def saves(rule: ExitRule) -> bool:
+        return float(1 - shares[leave(rule, probabilities, cuts)].mean()) >= speed
+
+    if kind == "patience":
+        rules = [ExitRule(kind, patience=patience) for patience in range(len(shares), 0, -1)]
+        return next((rule for rule in rules if saves(rule)), rules[-1])
+    rule = ExitRule(kind, bar=-1.0)
+    if saves(rule):
+        return rule
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if saves(replace(rule, bar=middle)) else (middle, high)
+    return replace(rule, bar=high)
+
+
+def cuts_at_rates(probabilities: Tensor, rates: Sequence[float]) -> Tensor:
+    """Thresholds at which each label is decided as often as its rate: `[labels]` from `[rows, labels]`."""
+    ranked = probabilities.sort(dim=0, descending=True).values
+    places = (torch.tensor(rates) * len(ranked)).long().clamp(0, len(ranked) - 1)
+    return ranked.gather(0, places[None])[0]
+
+
+def _bits(probabilities: Tensor) -> Tensor:
+    """Entropy of each Bernoulli variable in bits."""
+    return torch.special.entr(probabilities).add(torch.special.entr(1 - probabilities)) / torch.log(torch.tensor(2.0))

@@ -1,0 +1,83 @@
+"""Which layers lessons compare, and that the teacher stays out of training."""
+
+from dataclasses import fields
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from polydx.distil.attention import relation_loss
+from polydx.distil.lessons import HiddenLessons, LessonWeights
+from polydx.distil.patient import patient_loss
+from polydx.distil.relations import distance_loss
+from polydx.model.classifier import TextClassifier
+from polydx.model.layers import Trace, trace
+
+# Of two rows there is one distance, which equals its mean whatever it is.
+IDS = torch.tensor([[2, 7, 9, 3, 0], [2, 5, 6, 8, 3], [2, 10, 11, 3, 0]])
+MASK = (IDS > 0).long()
+BATCH = {"input_ids": IDS, "attention_mask": MASK}
+
+
+def encoder(layers: int, seed: int) -> BertModel:
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=12,
+        hidden_size=8,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=16,
+        attention_probs_dropout_prob=0.0,
+        hidden_dropout_prob=0.0,
+    )
+    return BertModel(config, add_pooling_layer=False)
+
+
+@pytest.fixture
+def teacher() -> TextClassifier:
+    return TextClassifier(encoder(3, seed=0), 2, "mean", 0.0)
+
+
+@pytest.fixture
+def shown() -> Trace:
+    return trace(encoder(3, seed=1), IDS, MASK)
+
+
+def lessons(teacher: TextClassifier, layers: tuple[int, ...], **weights: float) -> HiddenLessons:
+    return HiddenLessons(teacher, layers, LessonWeights(**weights), 8, torch.device("cpu"))
+
+
+def test_layers_are_paired_and_a_pooling_layer_learns_from_none(teacher: TextClassifier, shown: Trace) -> None:
+    own = shown.layers
+    other = trace(teacher.encoder, IDS, MASK).layers
+    found = lessons(teacher, (0, 2), patient=2.0, relations=3.0)(shown, BATCH)
+    patient = patient_loss([own[0].hidden, own[1].hidden], [other[0].hidden, other[2].hidden])
+    attention = relation_loss((own[1].query, own[1].key), (other[2].query, other[2].key), MASK, 2)
+    value = relation_loss((own[1].value,) * 2, (other[2].value,) * 2, MASK, 2)
+    torch.testing.assert_close(found, 2 * patient + 3 * (attention + value))
+
+
+def test_rows_are_what_either_head_reads(teacher: TextClassifier, shown: Trace) -> None:
+    other = trace(teacher.encoder, IDS, MASK).layers[-1].hidden
+    means = torch.stack([other[0, :4].mean(0), other[1].mean(0), other[2, :4].mean(0)])
+    expected = 25 * distance_loss(shown.layers[-1].hidden[:, 0], means)
+    torch.testing.assert_close(lessons(teacher, (0, 1), distance=25.0)(shown, BATCH), expected)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(LessonWeights)])
+def test_every_lesson_teaches_the_student_and_not_the_teacher(teacher: TextClassifier, name: str) -> None:
+    student = encoder(2, seed=1)
+    task = lessons(teacher, (0, 2), **{name: 1.0})
+    loss = task(trace(student, IDS, MASK), BATCH)
+    assert loss.ndim == 0
+    loss.backward()
+    assert any(parameter.grad is not None and parameter.grad.any() for parameter in student.parameters())
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert not any("_teacher" in key for key in task.state_dict())
+    task.train()
+    assert not teacher.training
+
+
+def test_a_layer_that_the_teacher_lacks_is_refused(teacher: TextClassifier) -> None:
+    with pytest.raises(IndexError, match="teacher of 3"):
+        lessons(teacher, (0, 3), hidden=1.0)
