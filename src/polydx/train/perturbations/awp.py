@@ -1,6 +1,6 @@
 """AWP."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -30,11 +30,9 @@ class AWP:
         """See `Perturbation`."""
         return backward_at(self._offsets, self.matrices, loss_here, scale)
 
-    def _offsets(self, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> list[Tensor]:
-        return [self._offset(weight.detach(), slope) for weight, slope in zip(weights, slopes, strict=True)]
-
-    def _offset(self, weight: Tensor, slope: Tensor) -> Tensor:
-        norm = torch.linalg.vector_norm(slope)
-        step = torch.where(norm > 0, self.rate * torch.linalg.vector_norm(weight) / norm, torch.zeros_like(norm))
-        bound = self.epsilon * weight.abs()
-        return torch.minimum(torch.maximum(step * slope, -bound), bound)
+    def _offsets(self, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Iterator[Tensor]:
+        for weight, slope in zip(weights, slopes, strict=True):
+            norm = torch.linalg.vector_norm(slope)
+            step = torch.where(norm > 0, self.rate * torch.linalg.vector_norm(weight) / norm, torch.zeros_like(norm))
+            bound = self.epsilon * weight.abs()
+            yield torch.minimum(torch.maximum(step * slope, -bound), bound)

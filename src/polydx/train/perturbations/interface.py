@@ -16,7 +16,8 @@ class Perturbation(Protocol):
     reads or clears it, so that batches accumulate and gradients can be averaged over devices; and takes directions from
     this batch's own gradient alone. With a norm for each example (`positions`) the sum over accumulated batches, or
     the mean over devices, is then what one large batch gives. Where one norm spans the batch (`table`, AWP, SAM), each
-    part of it moves its own way.
+    part of it moves its own way. Devices must average gradients after `backward`, not by hooks inside it: those would
+    wait for weight gradients that the inner passes of PGD and VAT never compute.
     """
 
     def backward(self, loss_here: LossHere, scale: float = 1.0) -> Tensor:

@@ -1,6 +1,6 @@
 """SAM."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,8 @@ class SAM:
         """See `Perturbation`."""
         return backward_at(self._offsets, self.parameters, loss_here, scale)
 
-    def _offsets(self, _weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> list[Tensor]:
+    def _offsets(self, _weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Iterator[Tensor]:
         norm = torch.nn.utils.get_total_norm(slopes)
         step = torch.where(norm > 0, self.rho / norm, torch.zeros_like(norm))
-        return [step * slope for slope in slopes]
+        for slope in slopes:
+            yield step * slope
