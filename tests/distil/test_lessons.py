@@ -10,6 +10,7 @@ from polydx.distil.attention import relation_loss
 from polydx.distil.lessons import HiddenLessons, LessonWeights
 from polydx.distil.patient import patient_loss
 from polydx.distil.relations import distance_loss
+from polydx.errors import UserError
 from polydx.model.classifier import TextClassifier
 from polydx.model.layers import Trace, trace
 
@@ -79,5 +80,5 @@ def test_every_lesson_teaches_the_student_and_not_the_teacher(teacher: TextClass
 
 
 def test_a_layer_that_the_teacher_lacks_is_refused(teacher: TextClassifier) -> None:
-    with pytest.raises(IndexError, match="teacher of 3"):
+    with pytest.raises(UserError, match=r"distil\.lessons\.layers: is \[0, 3\]; give numbers from 0 to 2"):
         lessons(teacher, (0, 3), hidden=1.0)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, pipeline
 
-from polydx.distil.student import MEAN_GAIN, body_of, is_head, new_student, student_of, take_head
+from polydx.distil.student import MEAN_GAIN, is_head, new_student, student_of, take_head
 from polydx.errors import UserError
 from polydx.model.classifier import TextClassifier
 from polydx.model.encoders import Architecture, load_encoder, new_encoder, save_folder
-from polydx.model.layers import trace
+from polydx.model.layers import body_of, trace
 from polydx.model.tokenizers import new_tokenizer
 
 NAMES = ("flu", "gout", "croup")

@@ -60,7 +60,7 @@ class Distil(Schedule):
     teachers: Literal["mean", "sampled"]
     """The mean of all members by `teacher_weights`, or one drawn a step in proportion to them."""
     teacher_weights: dict[str, NotNegative]
-    """Weight of each member that teaches; empty: all alike. A weight fitted on out-of-fold scores would leak."""
+    """Weight of each member that teaches, 0 where not named; empty: all alike. Out-of-fold scores would leak."""
     schedule: Literal["fixed", "annealed", "learned"]
     """T stays, goes linearly to `end_temperature`, or is learned against the student (curriculum temperature)."""
     end_temperature: Rate

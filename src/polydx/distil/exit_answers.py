@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from polydx.artifacts import Floats
-from polydx.distil.student import Student, body_of
+from polydx.distil.student import Student
 from polydx.model.exit_rules import work_shares
 from polydx.model.exit_running import all_exits
 from polydx.model.exit_speeds import speed_table
 from polydx.model.exits import Exits
+from polydx.model.layers import body_of
 from polydx.model.tokens import IntArray, TokenTable
 from polydx.train.classification import predict_probabilities
 

@@ -14,6 +14,7 @@ from polydx.distil.hints import Hint
 from polydx.distil.patient import patient_loss
 from polydx.distil.relations import angle_loss, distance_loss, similarity_loss
 from polydx.distil.value_direction import ValueAndDirection
+from polydx.errors import UserError
 from polydx.model.classifier import TextClassifier
 from polydx.model.layers import LayerTrace, Trace, trace
 
@@ -63,7 +64,7 @@ class HiddenLessons(nn.Module):
         device: Where the training runs.
 
     Raises:
-        IndexError: The teacher has no such layer.
+        UserError: The teacher has no such layer.
     """
 
     def __init__(
@@ -82,7 +83,8 @@ class HiddenLessons(nn.Module):
         self.heads: int = teacher.encoder.config.num_attention_heads
         count: int = teacher.encoder.config.num_hidden_layers
         if not self.layers or max(self.layers) >= count:
-            raise IndexError(f"layers {list(self.layers)} of a teacher of {count}")
+            problem, fix = f"is {list(self.layers)}", f"give numbers from 0 to {count - 1}"
+            raise UserError("distil.lessons.layers", problem, fix)
         self.hint = Hint(student_width, width) if weights.hint else None
         self.embedding = Hint(student_width, width) if weights.embedding else None
         self.hidden = nn.ModuleList(Hint(student_width, width) for _ in self.layers if weights.hidden)

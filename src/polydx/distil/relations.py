@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Similarity-preserving (Tung 2019): ||G_s - G_t||_F^2 / rows^2, G the row-normalised products of all pairs.
+    """Similarity-preserving (arXiv 1907.09682): ||G_s - G_t||_F^2 / rows^2, G the row-normalised products of all pairs.
 
     Args:
         student: `[rows, width]`, one vector a row.

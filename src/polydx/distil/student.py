@@ -131,11 +131,6 @@ def take_head(student: Student, head: PooledHead | LabelAttentionHead) -> None:
     student.classifier.weight.copy_(head.weight * scale / POOLER_SLOPE)
 
 
-def body_of(student: Student) -> PreTrainedModel:
-    """The encoder below a student's head."""
-    return student.bert if isinstance(student, BertForSequenceClassification) else student.ernie
-
-
 def is_head(parameter: str) -> bool:
     """Whether a parameter of a student, by its full name, is new and not the encoder's."""
     return ".pooler." in parameter or parameter.startswith("classifier.")

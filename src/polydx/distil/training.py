@@ -16,9 +16,9 @@ from polydx.distil.exit_training import ExitTraining, exit_loss
 from polydx.distil.lessons import HiddenLessons
 from polydx.distil.peers import mutual_loss
 from polydx.distil.soft_targets import soft_target_divergence, soft_target_loss, teacher_logits
-from polydx.distil.student import Student, body_of, is_head
+from polydx.distil.student import Student, is_head
 from polydx.model.exits import Exits
-from polydx.model.layers import Trace, classify_first, first_token, trace
+from polydx.model.layers import Trace, body_of, classify_first, first_token, trace
 from polydx.model.tokens import IntArray, TokenTable
 from polydx.train.losses import bce
 

@@ -3,6 +3,7 @@
 A rule looks at a row's probabilities after each layer and at nothing else, so it may be set on rows without labels.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -130,9 +131,11 @@ def cuts_at_rates(probabilities: Tensor, rates: Sequence[float]) -> Tensor:
     """Thresholds at which each label is decided as often as its rate: `[labels]` from `[rows, labels]`."""
     ranked = probabilities.sort(dim=0, descending=True).values
     places = (torch.tensor(rates) * len(ranked)).long().clamp(0, len(ranked) - 1)
-    return ranked.gather(0, places[None])[0]
+    cuts: Tensor = ranked.gather(0, places[None])[0]
+    return cuts
 
 
 def _bits(probabilities: Tensor) -> Tensor:
     """Entropy of each Bernoulli variable in bits."""
-    return torch.special.entr(probabilities).add(torch.special.entr(1 - probabilities)) / torch.log(torch.tensor(2.0))
+    nats: Tensor = torch.special.entr(probabilities) + torch.special.entr(1 - probabilities)
+    return nats / math.log(2)

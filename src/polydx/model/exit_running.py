@@ -8,7 +8,16 @@ from transformers import PreTrainedModel
 
 from polydx.model.exit_rules import ExitRule, update
 from polydx.model.exits import Exits
-from polydx.model.layers import classify_first, embed, key_mask, layers_of, run_layer, run_layer_for_first, trace
+from polydx.model.layers import (
+    body_of,
+    classify_first,
+    embed,
+    key_mask,
+    layers_of,
+    run_layer,
+    run_layer_for_first,
+    trace,
+)
 
 
 class Left(NamedTuple):
@@ -39,7 +48,7 @@ def run_with_exits(
         rule: When a row leaves.
         cuts: `[labels]`, thresholds that decide labels, which `patience` looks at.
     """
-    base = model.base_model
+    base = body_of(model)
     *below, last = layers_of(base)
     hidden, mask = embed(base, input_ids), attention_mask
     places = torch.arange(len(input_ids), device=input_ids.device)
@@ -65,6 +74,6 @@ def run_with_exits(
 
 def all_exits(model: PreTrainedModel, exits: Exits, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
     """What every exit says, the student's own head last: logits `[batch, exits, labels]`, float32."""
-    layers = trace(model.base_model, input_ids, attention_mask).layers
+    layers = trace(body_of(model), input_ids, attention_mask).layers
     early = exits([layer.hidden for layer in layers[:-1]], attention_mask)
     return torch.stack([*early, classify_first(model, layers[-1].hidden[:, 0]).float()], dim=1)

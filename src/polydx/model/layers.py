@@ -42,6 +42,18 @@ class Trace:
     layers: tuple[LayerTrace, ...]
 
 
+def body_of(model: PreTrainedModel) -> PreTrainedModel:
+    """The encoder below a model's head.
+
+    Raises:
+        TypeError: There is none.
+    """
+    body = model.base_model
+    if not isinstance(body, PreTrainedModel):
+        raise TypeError(f"{type(model).__name__} has no encoder")
+    return body
+
+
 def embed(base: PreTrainedModel, input_ids: Tensor) -> Tensor:
     """Embedded tokens `[batch, tokens, width]` of `input_ids` `[batch, tokens]`, before the first layer."""
     embedded: Tensor = base.get_submodule("embeddings")(input_ids=input_ids)
@@ -108,7 +120,7 @@ def trace(base: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) -> T
 
 def classify_first(model: PreTrainedModel, first: Tensor) -> Tensor:
     """The stock head: logits `[batch, labels]` of a `…ForSequenceClassification` from `[batch, width]`."""
-    pooled: Tensor = model.base_model.get_submodule("pooler")(first[:, None])
+    pooled: Tensor = body_of(model).get_submodule("pooler")(first[:, None])
     logits: Tensor = model.get_submodule("classifier")(model.get_submodule("dropout")(pooled))
     return logits
 
