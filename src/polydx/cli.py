@@ -221,6 +221,16 @@ def score_run(config: Config, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def compress(config: Config, overrides: Overrides = None) -> None:
+    """After a run: smaller forms of the student, each shipped only if its out-of-fold score holds."""
+    from polydx import compress as compressing
+
+    settings = load_settings(config, overrides or ())
+    paths = RunPaths(settings.run.name)
+    compressing.run(paths, settings.compress, settings.stack, settings.compute, settings.run.seed)
+
+
+@app.command()
 def score(
     submission: Path,
     truth: Path,

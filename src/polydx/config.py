@@ -377,6 +377,27 @@ class Stack(Section):
     """Resamples of the records behind each interval."""
 
 
+class Compress(Section):
+    """Smaller forms of the student, made by `polydx compress` after a run; each ships only if its score holds."""
+
+    forms: Annotated[
+        tuple[Literal["bf16", "vocabulary", "neurons", "low_rank", "heads", "onnx", "int8", "int8-static"], ...],
+        Field(min_length=1),
+    ]
+    """Half-precision weights; only tokens that occur; fewer neurons; a factorised embedding table; fewer heads; ONNX in
+    fp32, and in int8 with activation ranges of each batch or fixed ones."""
+    max_drop: Share
+    """Largest drop of nested out-of-fold macro-F1 that a form may cost."""
+    kept_neurons: Annotated[float, Field(gt=0.0, le=1.0)]
+    """Share of each layer's feed-forward neurons that stays."""
+    kept_heads: Annotated[float, Field(gt=0.0, le=1.0)]
+    """Share of each layer's attention heads that stays; one at least."""
+    embedding_rank: Positive
+    """Rank of the factorised embedding table."""
+    calibration_rows: Positive
+    """Training rows that importances and activation ranges are taken from."""
+
+
 class Submit(Section):
     """What is uploaded."""
 
@@ -414,5 +435,6 @@ class Settings(Section):
     pseudo: Pseudo
     distil: Distil
     stack: Stack
+    compress: Compress
     submit: Submit
     compute: Compute

@@ -64,18 +64,19 @@ def profile(
         UserError: The student can't be loaded, has fewer positions than `tokens`, or a form failed.
     """
     student = load_student(folder)
-    positions: int = student.model.config.max_position_embeddings
+    model = student.stock_model()
+    positions: int = model.config.max_position_embeddings
     length = student.card.max_tokens if tokens is None else tokens
     if length > positions:
         raise UserError("--tokens", f"is {length}", f"stay within the student's {positions} positions")
-    counted = count_costs(student.model, folder, length)
+    counted = count_costs(model, folder, length)
     timed: list[FormCosts] = []
     with tempfile.TemporaryDirectory(prefix="polydx_profile_") as work:
         for form in forms:
-            path = write_form(student.model, folder, form, length, Path(work))
-            vocabulary: int = student.model.config.vocab_size
+            path = write_form(model, folder, form, length, Path(work))
+            vocabulary: int = model.config.vocab_size
             job = Job(form, str(path), vocabulary, length, batch, calls, threads)
-            timed.append(FormCosts(form, _megabytes(student.model, form, path), _run(job)))
+            timed.append(FormCosts(form, _megabytes(model, form, path), _run(job)))
     return CostReport(counted, threads, batch, tuple(timed))
 
 
