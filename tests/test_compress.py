@@ -69,7 +69,7 @@ def write_run(folder: Path, perfect: bool) -> RunPaths:
     with replacing(paths.folds) as target:
         pd.DataFrame({"id": ids[:TRAIN], "repeat": 0, "fold": fold_of_row}).to_parquet(target, index=False)
     torch.manual_seed(0)
-    tokenizer = new_tokenizer("words", TEXTS + ["chills chills nausea nausea"], 40)
+    tokenizer = new_tokenizer("words", [*TEXTS, "chills chills nausea nausea"], 40)
     encoder = new_encoder(
         "bert",
         vocabulary_size=len(tokenizer),

@@ -276,8 +276,7 @@ def package(
 def profile(
     model: Annotated[Path, typer.Option(help="A student's folder.")],
     form: Annotated[
-        list[Literal["fp32", "bf16", "onnx", "int8", "int8-static"]] | None,
-        typer.Option(help="Forms to time; else all."),
+        list[str] | None, typer.Option(help="A form to time; give it again for more, or none for all.")
     ] = None,
     tokens: Annotated[
         int | None, typer.Option(min=2, help="Length of every record; else the student's longest.")
@@ -292,7 +291,7 @@ def profile(
     from polydx.deploy import profile as profiling
     from polydx.report.costs import print_costs
 
-    report = profiling.profile(model, tuple(form or profiling.FORMS), tokens, batch, calls, threads)
+    report = profiling.profile(model, profiling.pick_forms(form or profiling.FORMS), tokens, batch, calls, threads)
     print_costs(str(model), report)
     print(json.dumps(asdict(report)))
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from polydx.cli import main
 from polydx.deploy.forms import FormName, Material, Sizes, make_form
 from polydx.deploy.package import package
 from polydx.deploy.predict import Wanted, predict
@@ -59,17 +58,8 @@ def onnx_folder_predicts_but_does_not_explain(folder: Path, work: Path) -> None:
     )
     predict(folder, source, target, Wanted("both", explain=False, skip_bad=False))
     assert target.exists()
-    call = [
-        "predict",
-        "--model",
-        str(folder),
-        "--input",
-        str(source),
-        "--output",
-        str(work / "words.jsonl"),
-        "--explain",
-    ]
-    assert main(call) == 2
+    with pytest.raises(UserError, match="nothing else"):
+        predict(folder, source, work / "words.jsonl", Wanted("labels", explain=True, skip_bad=False))
     with pytest.raises(UserError, match="nothing else"):
         load_student(folder).stock_model()
     package(folder, work / "package")

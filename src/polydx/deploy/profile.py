@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -78,6 +79,19 @@ def profile(
             job = Job(form, str(path), vocabulary, length, batch, calls, threads)
             timed.append(FormCosts(form, _megabytes(model, form, path), _run(job)))
     return CostReport(counted, threads, batch, tuple(timed))
+
+
+def pick_forms(names: Sequence[str]) -> tuple[Form, ...]:
+    """Return the forms of some names.
+
+    Raises:
+        UserError: There is no such form.
+    """
+    known: dict[str, Form] = {form: form for form in FORMS}
+    for name in names:
+        if name not in known:
+            raise UserError("--form", f"{name!r} is no form", f"choose from {', '.join(FORMS)}")
+    return tuple(known[name] for name in names)
 
 
 def write_form(model: StudentModel, folder: Path, form: Form, tokens: int, work: Path) -> Path:
