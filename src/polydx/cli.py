@@ -221,6 +221,16 @@ def score_run(config: Config, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def compress(config: Config, overrides: Overrides = None) -> None:
+    """After a run: smaller forms of the student, each shipped only if its out-of-fold score holds."""
+    from polydx import compress as compressing
+
+    settings = load_settings(config, overrides or ())
+    paths = RunPaths(settings.run.name)
+    compressing.run(paths, settings.compress, settings.stack, settings.compute, settings.run.seed)
+
+
+@app.command()
 def score(
     submission: Path,
     truth: Path,
@@ -266,8 +276,7 @@ def package(
 def profile(
     model: Annotated[Path, typer.Option(help="A student's folder.")],
     form: Annotated[
-        list[Literal["fp32", "bf16", "onnx", "int8", "int8-static"]] | None,
-        typer.Option(help="Forms to time; else all."),
+        list[str] | None, typer.Option(help="A form to time; give it again for more, or none for all.")
     ] = None,
     tokens: Annotated[
         int | None, typer.Option(min=2, help="Length of every record; else the student's longest.")
@@ -282,7 +291,7 @@ def profile(
     from polydx.deploy import profile as profiling
     from polydx.report.costs import print_costs
 
-    report = profiling.profile(model, tuple(form or profiling.FORMS), tokens, batch, calls, threads)
+    report = profiling.profile(model, profiling.pick_forms(form or profiling.FORMS), tokens, batch, calls, threads)
     print_costs(str(model), report)
     print(json.dumps(asdict(report)))
 

@@ -8,7 +8,7 @@ import pytest
 from polydx.cli import main
 from polydx.deploy.costs import count_costs
 from polydx.deploy.measure import Job, measure
-from polydx.deploy.profile import _run, profile
+from polydx.deploy.profile import _run, pick_forms, profile
 from polydx.deploy.student_model import StudentModel, load_student
 from polydx.errors import UserError
 
@@ -69,4 +69,5 @@ def test_faults_are_named(student_folder: Path) -> None:
         profile(student_folder, ("fp32",), 33, 1, 1, 1)
     with pytest.raises(UserError, match=r"form int8: failed: .*no-such-file"):
         _run(Job("int8", "no-such-file", 20, 8, 1, 1, 1))
-    assert main(["profile", "--model", str(student_folder), "--form", "fp64"]) == 2
+    with pytest.raises(UserError, match="--form: 'fp64' is no form; choose from fp32, bf16"):
+        pick_forms(["fp32", "fp64"])

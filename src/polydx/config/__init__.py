@@ -15,12 +15,13 @@ from polydx.config.members import (
     TransformerMember,
 )
 from polydx.config.settings import Compute, Encoder, Pretrain, Pseudo, Run, Settings, Stack, Submit
-from polydx.config.student import Distil, Lessons
+from polydx.config.student import Compress, Distil, Lessons
 
 __all__ = [
     "Adversary",
     "Clean",
     "Columns",
+    "Compress",
     "Compute",
     "Contest",
     "Distil",

@@ -7,7 +7,7 @@ from pydantic import Field
 from polydx.config.base import Count, Name, Positive, Rate, Section, Share
 from polydx.config.data import Clean, Contest, Inspect, Split
 from polydx.config.members import Member
-from polydx.config.student import Distil
+from polydx.config.student import Compress, Distil
 
 
 class Run(Section):
@@ -184,5 +184,6 @@ class Settings(Section):
     pseudo: Pseudo
     distil: Distil
     stack: Stack
+    compress: Compress
     submit: Submit
     compute: Compute

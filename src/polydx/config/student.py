@@ -1,10 +1,10 @@
-"""Settings of the student."""
+"""Settings of the student and its smaller forms."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from polydx.config.base import Count, NotNegative, Rate, Schedule, Section, Share
+from polydx.config.base import Count, NotNegative, Positive, Rate, Schedule, Section, Share
 
 
 class Lessons(Section):
@@ -83,3 +83,24 @@ class Distil(Schedule):
     """Early exits: none; trained with the student; taught by its last layer; trained with it and by each other."""
     lessons: Lessons
     """What it learns from a teacher's hidden states."""
+
+
+class Compress(Section):
+    """Smaller forms of the student, made by `polydx compress` after a run; each ships only if its score holds."""
+
+    forms: Annotated[
+        tuple[Literal["bf16", "vocabulary", "neurons", "low_rank", "heads", "onnx", "int8", "int8-static"], ...],
+        Field(min_length=1),
+    ]
+    """Half-precision weights; only tokens that occur; fewer neurons; a factorised embedding table; fewer heads; ONNX in
+    fp32, and in int8 with activation ranges of each batch or fixed ones."""
+    max_drop: Share
+    """Largest drop of nested out-of-fold macro-F1 that a form may cost."""
+    kept_neurons: Annotated[float, Field(gt=0.0, le=1.0)]
+    """Share of each layer's feed-forward neurons that stays."""
+    kept_heads: Annotated[float, Field(gt=0.0, le=1.0)]
+    """Share of each layer's attention heads that stays; one at least."""
+    embedding_rank: Positive
+    """Rank of the factorised embedding table."""
+    calibration_rows: Positive
+    """Training rows that importances and activation ranges are taken from."""

@@ -43,7 +43,11 @@ def explain(
     Returns:
         For each text and each of its labels the words with the largest positive attributions, the largest first, ties
         in reading order.
+
+    Raises:
+        UserError: The student is an ONNX file, which has no gradients.
     """
+    model = student.stock_model()
     tokens = encode(student.tokenizer, texts, student.card.max_tokens)
     encoded = student.tokenizer(
         list(texts), truncation=True, max_length=student.card.max_tokens, return_offsets_mapping=True
@@ -55,7 +59,7 @@ def explain(
     found: list[list[dict[str, float]]] = [[] for _ in texts]
     for rows in batches_by_tokens(tokens.lengths, GRADIENT_TOKENS):
         input_ids, attention_mask = tokens.pad(rows)
-        shares = attributions(student.model, input_ids.to(device), attention_mask.to(device), columns[rows])
+        shares = attributions(model, input_ids.to(device), attention_mask.to(device), columns[rows])
         for row, of_row in zip(rows.tolist(), shares, strict=True):
             text, language = texts[row], student.card.language
             found[row] = [top_words(text, language, offsets[row], of_row[rank]) for rank in range(len(decided[row]))]

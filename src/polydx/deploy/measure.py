@@ -93,12 +93,12 @@ def _seconds(score: Scorer, job: Job, records: int) -> npt.NDArray[np.float64]:
 def _load_torch(job: Job) -> Scorer:
     import torch
 
-    from polydx.deploy.student_model import load_student
+    from polydx.deploy.student_model import load_model
     from polydx.train.device import avoid_broken_amx
 
     avoid_broken_amx()
     torch.set_num_threads(job.threads)
-    model = load_student(Path(job.path)).model.to(torch.bfloat16 if job.form == "bf16" else torch.float32)
+    model = load_model(Path(job.path)).to(torch.bfloat16 if job.form == "bf16" else torch.float32)
 
     @torch.inference_mode()
     def score(input_ids: IntArray, attention_mask: IntArray) -> Floats:

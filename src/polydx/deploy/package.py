@@ -20,7 +20,7 @@ from packaging.version import Version
 
 from polydx.artifacts import replacing, write_json
 from polydx.deploy.serving import UPLOAD
-from polydx.deploy.student_model import load_student
+from polydx.deploy.student_model import ONNX_FILE, load_student
 from polydx.errors import UserError
 from polydx.provenance import PACKAGE, closure, source_of
 
@@ -55,7 +55,8 @@ def package(model: Path, target: Path) -> None:
         entry = importlib.resources.files("polydx.deploy").joinpath(ENTRY).read_text(encoding="utf-8")
         (inner / ENTRY).write_text(entry, encoding="utf-8")
         (inner / MODEL_FILE).touch()
-        write_json(inner / "config.json", platform_config(pinned(NEEDED)))
+        needed = (*NEEDED, "onnxruntime") if (model / ONNX_FILE).is_file() else NEEDED
+        write_json(inner / "config.json", platform_config(pinned(needed)))
 
 
 def copy_modules(target: Path) -> None:

@@ -101,9 +101,11 @@ def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
     if survey.malformed and not wanted.skip_bad:
         of = f"{survey.malformed} of {survey.malformed + survey.records} records are malformed"
         raise UserError(str(source), f"{of}: {survey.faults()}", "mend them, or leave them out with --skip-bad")
-    student, device = load_student(folder), pick_device("auto")
-    module: torch.nn.Module = student.model
-    module.to(device)
+    student = load_student(folder)
+    device = torch.device("cpu") if student.model is None else pick_device("auto")
+    if student.model is not None:
+        module: torch.nn.Module = student.model
+        module.to(device)
 
     records = (row for row in stream_table(source, layout, card.columns, SETTING) if isinstance(row, RawRecord))
     with (

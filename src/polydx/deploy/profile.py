@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,19 +65,33 @@ def profile(
         UserError: The student can't be loaded, has fewer positions than `tokens`, or a form failed.
     """
     student = load_student(folder)
-    positions: int = student.model.config.max_position_embeddings
+    model = student.stock_model()
+    positions: int = model.config.max_position_embeddings
     length = student.card.max_tokens if tokens is None else tokens
     if length > positions:
         raise UserError("--tokens", f"is {length}", f"stay within the student's {positions} positions")
-    counted = count_costs(student.model, folder, length)
+    counted = count_costs(model, folder, length)
     timed: list[FormCosts] = []
     with tempfile.TemporaryDirectory(prefix="polydx_profile_") as work:
         for form in forms:
-            path = write_form(student.model, folder, form, length, Path(work))
-            vocabulary: int = student.model.config.vocab_size
+            path = write_form(model, folder, form, length, Path(work))
+            vocabulary: int = model.config.vocab_size
             job = Job(form, str(path), vocabulary, length, batch, calls, threads)
-            timed.append(FormCosts(form, _megabytes(student.model, form, path), _run(job)))
+            timed.append(FormCosts(form, _megabytes(model, form, path), _run(job)))
     return CostReport(counted, threads, batch, tuple(timed))
+
+
+def pick_forms(names: Sequence[str]) -> tuple[Form, ...]:
+    """Return the forms of some names.
+
+    Raises:
+        UserError: There is no such form.
+    """
+    known: dict[str, Form] = {form: form for form in FORMS}
+    for name in names:
+        if name not in known:
+            raise UserError("--form", f"{name!r} is no form", f"choose from {', '.join(FORMS)}")
+    return tuple(known[name] for name in names)
 
 
 def write_form(model: StudentModel, folder: Path, form: Form, tokens: int, work: Path) -> Path:

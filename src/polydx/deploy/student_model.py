@@ -16,6 +16,7 @@ from transformers import (
 
 from polydx.artifacts import Floats
 from polydx.contest.readers import RawRecord
+from polydx.deploy.onnx_runtime import Scorer, load_onnx
 from polydx.deploy.student_card import STUDENT_FILE, StudentCard, read_card
 from polydx.ensemble.thresholds import decide
 from polydx.errors import UserError
@@ -24,6 +25,8 @@ from polydx.model.encoders import load_tokenizer
 from polydx.text.cleaner import RecordCleaner
 
 StudentModel = BertForSequenceClassification | ErnieForSequenceClassification
+ONNX_FILE = "model.onnx"
+"""In place of a stock model's weights, in the folder of a form that no stock class has."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,15 @@ class LoadedStudent:
 
     Attributes:
         card: What lies beside the weights.
-        model: The stock model, in evaluation mode.
+        model: The stock model, in evaluation mode; None where the folder holds an ONNX file.
+        onnx: What scores in its place; None where there is a stock model.
         tokenizer: Its tokenizer.
         cleaner: Cleans raw records as the training records were.
     """
 
     card: StudentCard
-    model: StudentModel
+    model: StudentModel | None
+    onnx: Scorer | None
     tokenizer: PreTrainedTokenizerBase
     cleaner: RecordCleaner
 
@@ -48,9 +53,21 @@ class LoadedStudent:
 
     def score(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits `[batch, labels]`, float32, of `[batch, tokens]`, int64, each."""
+        if self.onnx is not None:
+            return torch.from_numpy(self.onnx(input_ids.numpy(), attention_mask.numpy()))
         # The signature of a stock model's call isn't typed.
-        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        logits: Tensor = self.stock_model()(input_ids=input_ids, attention_mask=attention_mask).logits
         return logits.float()
+
+    def stock_model(self) -> StudentModel:
+        """The stock model.
+
+        Raises:
+            UserError: The folder holds an ONNX file.
+        """
+        if self.model is None:
+            raise UserError(ONNX_FILE, "can be predicted with and nothing else", "name the student it was made of")
+        return self.model
 
     def decide(self, probabilities: Floats) -> list[list[int]]:
         """Columns of the labels decided for each row of `[rows, labels]`, in the order of the card."""
@@ -67,9 +84,24 @@ def load_student(folder: Path) -> LoadedStudent:
     """Load a student's folder.
 
     Raises:
-        UserError: It has no complete card, no readable stock model or tokenizer, or they don't belong together.
+        UserError: It has no complete card, no readable model or tokenizer, or they don't belong together.
     """
     card = read_card(folder)
+    onnx = folder / ONNX_FILE
+    model = None if onnx.is_file() else load_model(folder)
+    if model is not None and model.config.id2label != dict(enumerate(card.labels)):
+        raise UserError(str(folder), f"{STUDENT_FILE} and config.json differ in labels", "ship the student again")
+    cleaner = RecordCleaner(card.columns.sections, card.headings, card.placeholders, card.language)
+    score = load_onnx(onnx, torch.get_num_threads()) if model is None else None
+    return LoadedStudent(card, model, score, load_tokenizer(folder), cleaner)
+
+
+def load_model(folder: Path) -> StudentModel:
+    """Load a student's stock model, in evaluation mode, fp32.
+
+    Raises:
+        UserError: There is none.
+    """
     try:
         with quietly():
             loaded: object = AutoModelForSequenceClassification.from_pretrained(
@@ -80,7 +112,4 @@ def load_student(folder: Path) -> LoadedStudent:
         raise UserError(str(folder), problem, "ship the student again (polydx submit)") from error
     if not isinstance(loaded, BertForSequenceClassification | ErnieForSequenceClassification):
         raise UserError(str(folder), f"holds a {type(loaded).__name__}", "name the folder of a student")
-    if loaded.config.id2label != dict(enumerate(card.labels)):
-        raise UserError(str(folder), f"{STUDENT_FILE} and config.json differ in labels", "ship the student again")
-    cleaner = RecordCleaner(card.columns.sections, card.headings, card.placeholders, card.language)
-    return LoadedStudent(card, loaded, load_tokenizer(folder), cleaner)
+    return loaded

@@ -1,0 +1,139 @@
+"""Smaller forms of a run's student: judged out of fold, shipped or refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from polydx.artifacts import Floats, read_json, replacing, write_array, write_json
+from polydx.compress import FORMS, run
+from polydx.config import Settings
+from polydx.contest.readers import ColumnRoles
+from polydx.deploy.shipping import Verdict
+from polydx.deploy.student_card import StudentCard, write_card
+from polydx.deploy.student_model import load_student
+from polydx.distil.student import new_student
+from polydx.errors import UserError
+from polydx.model.encoders import new_encoder, save_folder
+from polydx.model.tokenizers import new_tokenizer
+from polydx.model.tokens import encode
+from polydx.paths import ALL_ROWS, RunPaths
+from polydx.resolve import load_settings
+from polydx.train.classification import predict_probabilities
+
+SMOKE = Path(__file__).parents[1] / "configs" / "smoke.yaml"
+LABELS = ("flu", "gout")
+TRAIN, OTHERS, FOLDS, MAX_TOKENS = 24, 6, 3, 12
+TEXTS = [f"fever {'cough' if row % 2 else 'joint pain'} day {row % 5} and rash" for row in range(TRAIN + OTHERS)]
+TARGETS = np.array([[row % 2, 1 - row % 2] for row in range(TRAIN)], dtype=np.float32)
+CARD = StudentCard(
+    labels=LABELS,
+    thresholds=(0.5, 0.5),
+    min_labels=0,
+    max_labels=2,
+    max_tokens=MAX_TOKENS,
+    language="en",
+    columns=ColumnRoles("id", ("text",), None, None, (), (), "labels", None),
+    separator=",",
+    encoding="utf-8",
+    headings={},
+    placeholders=(),
+)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    forms = "compress.forms=[bf16, vocabulary, neurons]"
+    return load_settings(SMOKE, ["run.name=tiny", forms, "compress.kept_neurons=0.1", "compress.calibration_rows=8"])
+
+
+def write_run(folder: Path, perfect: bool) -> RunPaths:
+    """Every file that is read: records, folds, fold students and their probabilities, and the shipped student.
+
+    Args:
+        folder: Where to.
+        perfect: Whether the fold students' stored probabilities are the truth rather than their own.
+    """
+    paths = RunPaths("tiny", folder / "runs", folder / "submissions")
+    parts = ["train"] * TRAIN + ["test"] * OTHERS
+    fold_of_row = np.arange(TRAIN) // 2 % FOLDS
+    labels = [[LABELS[int(row[1])]] for row in TARGETS] + [[] for _ in range(OTHERS)]
+    ids = [f"r{row}" for row in range(len(TEXTS))]
+    groups = np.arange(len(TEXTS))
+    table = pd.DataFrame({"id": ids, "part": parts, "text": TEXTS, "labels": labels, "duplicate_group": groups})
+    with replacing(paths.records) as target:
+        table.to_parquet(target, index=False)
+    write_json(paths.labels, {"labels": LABELS})
+    with replacing(paths.folds) as target:
+        pd.DataFrame({"id": ids[:TRAIN], "repeat": 0, "fold": fold_of_row}).to_parquet(target, index=False)
+    torch.manual_seed(0)
+    tokenizer = new_tokenizer("words", [*TEXTS, "chills chills nausea nausea"], 40)
+    encoder = new_encoder(
+        "bert",
+        vocabulary_size=len(tokenizer),
+        layers=1,
+        hidden_size=8,
+        heads=2,
+        intermediate_size=16,
+        max_positions=16,
+        dropout=0.0,
+    )
+    save_folder(folder / "encoder", encoder, tokenizer)
+    for job in (*range(FOLDS), ALL_ROWS):
+        student = new_student(folder / "encoder", [0], LABELS, 0.0).train(False)
+        torch.nn.init.normal_(student.classifier.weight, std=3.0)
+        save_folder(paths.student(job).model, student, tokenizer)
+        if isinstance(job, int):
+            held = np.flatnonzero(fold_of_row == job)
+            truth: Floats = 0.9 * TARGETS[held] + 0.05
+            tokens = encode(tokenizer, TEXTS, MAX_TOKENS)
+
+            def score(ids: torch.Tensor, mask: torch.Tensor, model: torch.nn.Module = student) -> torch.Tensor:
+                logits: torch.Tensor = model(input_ids=ids, attention_mask=mask).logits
+                return logits
+
+            own = predict_probabilities(score, tokens, held, len(LABELS), torch.device("cpu"), bf16=False)
+            write_array(paths.student(job).validation, truth if perfect else own)
+    save_folder(paths.submission / "student", student, tokenizer)
+    write_card(paths.submission / "student", CARD)
+    return paths
+
+
+def compress(paths: RunPaths, settings: Settings) -> dict[str, Verdict]:
+    verdicts = run(paths, settings.compress, settings.stack, settings.compute, settings.run.seed)
+    return {verdict.form: verdict for verdict in verdicts}
+
+
+def test_forms_that_hold_are_shipped(tmp_path: Path, settings: Settings) -> None:
+    paths = write_run(tmp_path, perfect=False)
+    verdicts = compress(paths, settings)
+    assert list(verdicts) == ["bf16", "vocabulary", "neurons"]
+    assert verdicts["vocabulary"].drop == pytest.approx(0.0), "every token of a validation row is in other rows too"
+    shipped = paths.submission / FORMS
+    expected = {"verdicts.json"} | {name for name, verdict in verdicts.items() if verdict.ships}
+    assert {path.name for path in shipped.iterdir()} == expected
+    assert "vocabulary" in expected
+    smaller, whole = load_student(shipped / "vocabulary"), load_student(paths.submission / "student")
+    assert len(smaller.tokenizer) < len(whole.tokenizer)
+    assert smaller.card == CARD
+    assert [each["form"] for each in read_json(shipped / "verdicts.json")] == list(verdicts)
+
+
+def test_forms_that_fall_are_refused_and_reported(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = write_run(tmp_path, perfect=True)
+    verdicts = compress(paths, settings)
+    assert not any(verdict.ships for verdict in verdicts.values())
+    assert {path.name for path in (paths.submission / FORMS).iterdir()} == {"verdicts.json"}
+    said = capsys.readouterr().err
+    assert said.count("refused: macro-F1") == 3
+    assert "beyond the bound of 0.005" in said
+
+
+def test_a_run_without_a_student_is_the_users_fault(tmp_path: Path, settings: Settings) -> None:
+    paths = RunPaths("tiny", tmp_path / "runs", tmp_path / "submissions")
+    with pytest.raises(UserError, match="student: is absent"):
+        compress(paths, settings)
