@@ -195,6 +195,8 @@ def neighbour_opinions(
     Returns:
         `[widths, rows, labels]`, float32 in [0, 1]: means over the members.
     """
+    if not widths:
+        return np.empty((0, len(numbers), oof.shape[2]), dtype=np.float32)
     opinions = np.concatenate([oof.mean(axis=0), readings.mean(axis=0)])
     return kernel_rates(numbers, np.concatenate([labelled, unlabelled]), opinions, widths)
 
