@@ -29,6 +29,9 @@ def test_numbering_by_department_leaks_and_the_row_order_does_not() -> None:
     assert not by_row.leaks
     assert len(by_number.by_chance) == 5
     assert max(by_number.by_chance) < 0.55
+    assert by_number.without == pytest.approx(sum(by_number.by_chance) / 5)
+    assert by_number.gain == pytest.approx(by_number.macro_f1 - by_number.without) and by_number.gain > 0.2
+    assert abs(by_row.gain) < 0.05
     assert by_number == order_leak(positions, targets, neighbours=5, permutations=5, seed=0)
 
 

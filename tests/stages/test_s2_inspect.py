@@ -82,7 +82,9 @@ def test_report_finds_what_was_planted(inspected: RunPaths) -> None:
     assert drift["length_history"] is None
     assert drift["record_number"]["p_value"] > 0.01
     assert found["drift"]["adversarial_auc"]["mean"] > 0.99
-    assert found["order"]["record_number"]["leaks"]
+    by_number = found["order"]["record_number"]
+    assert by_number["leaks"] and by_number["macro_f1"] > by_number["limit"] > by_number["without"]
+    assert by_number["gain"] == pytest.approx(by_number["macro_f1"] - by_number["without"])
     assert not found["order"]["row_order"]["leaks"]
     assert {"number": 3, "label": "骨折", "sex": "female"} in found["suspicious"]["one_sex_labels"]
 

@@ -120,9 +120,9 @@ class Stack(Section):
     record_features: bool
     """Whether the stacker sees age, sex, lengths, other numbers and categories."""
     record_number: bool
-    """Whether the stacker sees the labels of a record's neighbours by number: a leak, off for new patients."""
+    """Whether the stacker sees label rates around a record's number, in its run too: a leak, off for new patients."""
     neighbour_widths: tuple[Positive, ...]
-    """Neighbours on either side, for each width."""
+    """Neighbours on either side, and bandwidths of kernels over the record number."""
     trees: Positive
     """Trees of each LightGBM model."""
     tree_learning_rate: Rate

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from polydx.artifacts import Floats
 from polydx.ensemble.combination import Coefficients, combine, fit_combination
+from polydx.ensemble.neighbours import view_names
 from polydx.ensemble.odds import log_odds, probability
 from polydx.ensemble.record_features import RecordFeatures
 from polydx.judge.metrics import Mask
@@ -57,7 +58,7 @@ class StackInputs:
 
     Attributes:
         members: `[members, rows, labels]`, float32, probabilities.
-        rates: `[widths, rows, labels]`, float32, neighbours' label rates; no widths where they are off.
+        rates: `[views, rows, labels]`, float32, label rates around the rows; no views where they are off.
         records: Features of the same rows.
     """
 
@@ -161,7 +162,7 @@ def column_names(members: Sequence[str], widths: Sequence[int], records: RecordF
     """What the stacker's columns are called, in their order."""
     return [
         *(f"log-odds by {member}" for member in members),
-        *(f"rate among {2 * width} neighbours" for width in widths),
+        *view_names(widths),
         *(f"log-odds of related label {place + 1}" for place in range(related)),
         "highest log-odds of the record",
         "expected labels of the record",

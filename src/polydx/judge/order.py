@@ -36,6 +36,16 @@ class OrderLeak:
         """Whether the order predicts better than a shuffled one would."""
         return self.macro_f1 > self.limit
 
+    @property
+    def without(self) -> float:
+        """The score without what the order says: the mean of the shuffled orders."""
+        return float(np.mean(self.by_chance))
+
+    @property
+    def gain(self) -> float:
+        """How much macro-F1 the order gives away."""
+        return self.macro_f1 - self.without
+
 
 def order_leak(
     positions: Doubles, targets: Targets, *, neighbours: int, permutations: int, seed: int

@@ -53,13 +53,17 @@ def run(paths: RunPaths, inspect: Inspect, language: str, seed: int) -> None:
             "features": {name: vars(shift) if shift else None for name, shift in shifts.items()},
             "adversarial_auc": {"mean": float(np.mean(areas)), "folds": areas} if areas else None,
         },
-        "order": {name: {**vars(found), "leaks": found.leaks} if found else None for name, found in orders.items()},
+        "order": {name: _finding(found) if found else None for name, found in orders.items()},
         "duplicates": summaries.duplicate_summary(records.table, list(parts)),
         "suspicious": suspects.suspicious(parts[TRAIN], truth, records.label_names),
     }
     write_json(paths.inspection, inspection)
 
-    leaking = [name.replace("_", " ") for name, found in orders.items() if found and found.leaks]
+    leaking = [
+        f"{name.replace('_', ' ')} (macro-F1 {found.macro_f1:.3f} with it, {found.without:.3f} without)"
+        for name, found in orders.items()
+        if found and found.leaks
+    ]
     print(
         f"s2 inspect: {len(records.table)} records, {len(records.label_names)} labels, adversarial AUC "
         f"{f'{np.mean(areas):.3f}' if areas else 'unknown (too few rows)'}, labels leak through "
@@ -106,6 +110,18 @@ def _orders(
             seed=seed,
         )
     return found
+
+
+def _finding(found: OrderLeak) -> dict[str, float | bool | tuple[float, ...]]:
+    """What an order gives away, with and without it, as `inspection.json` says it."""
+    return {
+        "leaks": found.leaks,
+        "macro_f1": found.macro_f1,
+        "without": found.without,
+        "gain": found.gain,
+        "by_chance": found.by_chance,
+        "limit": found.limit,
+    }
 
 
 def _draw(

@@ -1,0 +1,168 @@
+"""How much of the contest's score hides in the record number: neighbours and LightGBM, with no text read.
+
+    python benchmarks/record_number.py DATA_FOLDER --seeds 3 --folds 5
+
+DATA_FOLDER holds `label_sets.csv` (`emr_id`, `diagnosis` joined by |) and `labels.txt`, the official labels. Three
+predictors are scored out of fold: the label rates of the run that a record lies in; LightGBM over rates of windows,
+kernels and the run; and the mean of their log-odds. No predictor sees a label of the fold that it is scored on;
+LightGBM's own training rows see neither that fold nor their own, so their neighbours are as sparse as at scoring.
+Thresholds (half of the best F1, Lipton 2014) and the choice among the three are fitted on four other folds of five.
+
+`macro_f1` is the mean over fold seeds of the chosen predictor. The last line is JSON. `ceiling` is no score: it is
+what one would get who knew every run's ends and label rates from all labels, and the best thresholds.
+"""
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+
+from polydx.artifacts import Floats
+from polydx.ensemble.neighbours import Numbers, fold_safe_rates, run_rates, unlabelled_rates
+from polydx.ensemble.odds import log_odds, probability
+from polydx.ensemble.record_features import no_features
+from polydx.ensemble.runs import find_runs
+from polydx.ensemble.stacking import StackerRecipe, StackInputs, fit_stacker
+from polydx.ensemble.thresholds import f1_thresholds
+from polydx.judge.metrics import Mask, Scores, label_scores, macro_f1, micro_f1
+from polydx.progress import Reporter
+
+Integers = npt.NDArray[np.int64]
+WIDTHS = (1, 3, 10, 30, 100)
+THRESHOLD_FOLDS = 5
+THRESHOLD_SEED = 1000
+"""Added to a fold seed, so that thresholds are fitted across other folds than the predictors."""
+
+
+def read_contest(folder: Path) -> tuple[Numbers, Mask]:
+    """Record numbers, increasing, and official labels `[records, labels]`."""
+    official = folder.joinpath("labels.txt").read_text(encoding="utf-8").split()
+    with folder.joinpath("label_sets.csv").open(encoding="utf-8") as file:
+        rows = [(int(row["emr_id"][2:]), set(row["diagnosis"].split("|"))) for row in csv.DictReader(file)]
+    rows.sort(key=lambda row: row[0])
+    targets = np.array([[name in labels for name in official] for _, labels in rows])
+    return np.array([number for number, _ in rows], dtype=np.float64), targets
+
+
+def deal(targets: Mask, folds: int, seed: int) -> Integers:
+    """Fold of each record, from 0, stratified by labels."""
+    fold_of_row = np.empty(len(targets), dtype=np.int64)
+    splitter = MultilabelStratifiedKFold(folds, shuffle=True, random_state=seed)
+    for fold, (_, rows) in enumerate(splitter.split(targets, targets)):
+        fold_of_row[rows] = fold
+    return fold_of_row
+
+
+def by_lightgbm(
+    asking: Numbers, numbers: Numbers, targets: Mask, fold_of_row: Integers, recipe: StackerRecipe
+) -> Floats:
+    """LightGBM fitted on labelled records, each seen without its own fold; the mean over readings without each fold."""
+
+    def inputs(views: Floats) -> StackInputs:
+        return StackInputs(views[-1:], views[:-1], no_features(views.shape[1]))
+
+    stacker = fit_stacker(inputs(fold_safe_rates(numbers, targets, fold_of_row, frozenset(), WIDTHS)), targets, recipe)
+    readings = unlabelled_rates(asking, numbers, targets, fold_of_row, WIDTHS)
+    mean: Floats = np.mean([stacker.predict(inputs(views)) for views in readings], axis=0)
+    return mean
+
+
+def out_of_fold(
+    numbers: Numbers, targets: Mask, fold_of_row: Integers, recipe: StackerRecipe, reporter: Reporter
+) -> dict[str, Floats]:
+    """Each predictor's probabilities of every record, from fits that saw no label of its fold."""
+    runs, trees = np.empty(targets.shape, dtype=np.float32), np.empty(targets.shape, dtype=np.float32)
+    for fold in range(int(fold_of_row.max()) + 1):
+        scored = fold_of_row == fold
+        seen, known = numbers[~scored], targets[~scored]
+        runs[scored] = run_rates(numbers[scored], seen, known)
+        others = np.unique(fold_of_row[~scored], return_inverse=True)[1]
+        trees[scored] = by_lightgbm(numbers[scored], seen, known, others, recipe)
+        reporter.step()
+    return {"runs": runs, "lightgbm": trees, "both": probability((log_odds(runs) + log_odds(trees)) / 2)}
+
+
+def half_best_f1(probabilities: Floats, targets: Mask) -> Scores:
+    """Each label's threshold: half of the best F1 that any threshold reaches on these rows."""
+    thresholds: Scores = label_scores(probabilities >= f1_thresholds(probabilities, targets), targets).f1 / 2
+    return np.where(targets.any(axis=0), thresholds, 1.0)
+
+
+def cross_fitted(probabilities: Floats, targets: Mask, fold_of_row: Integers) -> Mask:
+    """Decisions by thresholds fitted on the other folds."""
+    decided = np.zeros_like(targets)
+    for fold in np.unique(fold_of_row):
+        rows = fold_of_row == fold
+        decided[rows] = probabilities[rows] >= half_best_f1(probabilities[~rows], targets[~rows])
+    return decided
+
+
+def chosen(
+    probabilities: dict[str, Floats], decided: dict[str, Mask], targets: Mask, fold_of_row: Integers
+) -> tuple[Mask, list[str]]:
+    """Each fold's decisions by the predictor that is best, cross-fitted, on the other folds."""
+    final, names = np.zeros_like(targets), []
+    for fold in np.unique(fold_of_row):
+        rest = fold_of_row != fold
+        scores = {
+            name: macro_f1(cross_fitted(values[rest], targets[rest], fold_of_row[rest]), targets[rest])
+            for name, values in probabilities.items()
+        }
+        names.append(max(scores, key=scores.__getitem__))
+        final[~rest] = decided[names[-1]][~rest]
+    return final, names
+
+
+def ceiling(numbers: Numbers, targets: Mask) -> float:
+    """Macro-F1 of runs and thresholds that know all labels: what no honest predictor by runs can beat by much."""
+    rates = find_runs(numbers, targets).rates_at(numbers)
+    return macro_f1(rates >= f1_thresholds(rates, targets), targets)
+
+
+def main() -> None:
+    """Score the predictors over several fold seeds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    numbers, targets = read_contest(options.folder)
+    recipe = StackerRecipe(60, 0.03, 7, 40, 50, options.threads, 0)
+    scores: dict[str, list[float]] = {}
+    choices: list[str] = []
+    with Reporter("record number", options.seeds * options.folds, "folds") as reporter:
+        for seed in range(options.seeds):
+            probabilities = out_of_fold(numbers, targets, deal(targets, options.folds, seed), recipe, reporter)
+            threshold_folds = deal(targets, THRESHOLD_FOLDS, THRESHOLD_SEED + seed)
+            decided = {name: cross_fitted(values, targets, threshold_folds) for name, values in probabilities.items()}
+            final, names = chosen(probabilities, decided, targets, threshold_folds)
+            choices += names
+            for name, decisions in (decided | {"chosen": final}).items():
+                scores.setdefault(name, []).append(macro_f1(decisions, targets))
+            scores.setdefault("chosen_micro", []).append(micro_f1(final, targets))
+    for name, values in scores.items():
+        print(f"{name:13} {np.mean(values):.4f}  by seed {' '.join(f'{value:.4f}' for value in values)}")
+    print(
+        json.dumps(
+            {
+                "benchmark": "record_number",
+                "records": len(numbers),
+                "folds": options.folds,
+                "macro_f1": round(float(np.mean(scores["chosen"])), 4),
+                "macro_f1_by_seed": [round(value, 4) for value in scores["chosen"]],
+                "micro_f1": round(float(np.mean(scores["chosen_micro"])), 4),
+                "predictors": {name: round(float(np.mean(scores[name])), 4) for name in ("runs", "lightgbm", "both")},
+                "choices": {name: choices.count(name) for name in sorted(set(choices))},
+                "ceiling": round(ceiling(numbers, targets), 4),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
