@@ -37,6 +37,8 @@ CATEGORY_PREFIX = "category_"
 """`category_<column>`: str or null."""
 TEXT = "text"
 """str: what models read: sex, age and all sections with their headings (`polydx.text.sections.compose`)."""
+PART_ENDS = "part_ends"
+"""list of int32: where each part of `TEXT` (sex, age, sections) ends, in characters, rising."""
 
 TRAIN, TEST, UNLABELLED = "train", "test", "unlabelled"
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
+
+from polydx.artifacts import Floats
 
 IntArray = npt.NDArray[np.int64]
 
@@ -22,11 +25,13 @@ class TokenTable:
         ids: `[tokens]`, int32, all texts' ids behind each other, special tokens included.
         starts: `[texts + 1]`, int64, where each text starts in `ids`.
         pad_id: Id that fills a batch's short rows.
+        side: `[texts, features]`, float32, what enters the model beside the text; None where nothing does.
     """
 
     ids: npt.NDArray[np.int32]
     starts: IntArray
     pad_id: int
+    side: Floats | None = None
 
     @property
     def lengths(self) -> IntArray:
@@ -42,6 +47,10 @@ class TokenTable:
         input_ids[filled] = np.concatenate([self.ids[self.starts[row] : self.starts[row + 1]] for row in rows])
         return torch.from_numpy(input_ids), torch.from_numpy(filled.astype(np.int64))
 
+    def side_of(self, rows: IntArray) -> dict[str, torch.Tensor]:
+        """The model's argument `side`, `[rows, features]`, if the texts have one."""
+        return {} if self.side is None else {"side": torch.from_numpy(self.side[rows])}
+
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int) -> TokenTable:
     """Tokenize texts, cutting each at `max_tokens` (special tokens counted)."""
@@ -53,7 +62,12 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens:
             pieces.append(np.asarray(ids, dtype=np.int32))
             lengths.append(len(ids))
     ids = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
-    pad_id = tokenizer.pad_token_id
-    if not isinstance(pad_id, int):
-        raise TypeError(f"the tokenizer has no padding token: {type(tokenizer).__name__}")
-    return TokenTable(ids, np.cumsum(lengths, dtype=np.int64), pad_id)
+    return TokenTable(ids, np.cumsum(lengths, dtype=np.int64), special_id(tokenizer, "pad"))
+
+
+def special_id(tokenizer: PreTrainedTokenizerBase, name: Literal["pad", "cls", "sep"]) -> int:
+    """Id of a special token that every encoder's tokenizer has."""
+    found = getattr(tokenizer, f"{name}_token_id")
+    if not isinstance(found, int):
+        raise TypeError(f"the tokenizer has no {name} token: {type(tokenizer).__name__}")
+    return found

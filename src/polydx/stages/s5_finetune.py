@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from polydx.artifacts import Floats, read_array, replacing, write_array, write_json
 from polydx.config import Compute, LinearMember, Pseudo, TransformerMember
@@ -79,7 +80,6 @@ def run(
     """
     started = time.monotonic()
     records = read_records(paths.records, paths.labels)
-    texts = records.table[TEXT].tolist()
     rows = _rows(records.table[PART].to_numpy(), records.targets(), read_folds(paths.folds), fold)
     if pseudo is not None:
         rows = _with_pseudo_rows(rows, paths.pseudo(round_number, fold))
@@ -89,13 +89,15 @@ def run(
 
     if isinstance(member, LinearMember):
         weight = 1.0 if pseudo is None else pseudo.final_weight
-        predict, figures = _fit_linear(member, texts, rows, language, weight, compute.threads, files)
+        predict, figures = _fit_linear(
+            member, records.table[TEXT].tolist(), rows, language, weight, compute.threads, files
+        )
     else:
         goes_on = pseudo is not None and pseudo.continue_weights
         predict, figures = _fit_transformer(
             name,
             member,
-            texts,
+            records.table,
             rows,
             paths.encoder(member.encoder),
             paths.fold_model(name, round_number - 1, fold).model if goes_on else None,
@@ -187,7 +189,7 @@ def _fit_linear(
 def _fit_transformer(
     name: str,
     member: TransformerMember,
-    texts: list[str],
+    table: pd.DataFrame,
     rows: FoldRows,
     encoder: Path,
     previous: Path | None,
@@ -199,10 +201,11 @@ def _fit_transformer(
     checkpoint: Path,
 ) -> tuple[Predict, dict[str, float]]:
     """`previous` is the classifier of the round before, to go on from; without it the encoder's weights start."""
-    from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
-    from polydx.model.encoders import check_length, load_encoder, load_tokenizer
+    from polydx.model.classifier import load_classifier, save_classifier
+    from polydx.model.encoders import load_encoder, load_tokenizer
     from polydx.model.heads import start_at_rates
-    from polydx.model.tokens import encode
+    from polydx.model.record_tokens import read_rows, save_reading
+    from polydx.stages.member_model import new_model, prediction_reading, training_reading
     from polydx.train.adversary import new_adversary
     from polydx.train.classification import LabelledExamples, predict_probabilities, train_classifier
     from polydx.train.device import bf16_available, job_seed, pick_device, prepare
@@ -213,13 +216,14 @@ def _fit_transformer(
     device = pick_device(compute.device)
     bf16 = member.bf16 == "auto" and bf16_available(device)
     labels = rows.targets.shape[1]
+    tokenizer, reading, later = load_tokenizer(encoder), training_reading(member), prediction_reading(member)
+    tokens = read_rows(tokenizer, table, reading)
     if previous is None:
-        model = TextClassifier(load_encoder(encoder, member.dropout), labels, member.pooling, member.dropout)
+        side = None if tokens.side is None else tokens.side[rows.training]
+        model = new_model(load_encoder(encoder, member.dropout), name, member, labels, side)
         start_at_rates(model.head.bias, rows.targets[~rows.is_pseudo])
     else:
         model = load_classifier(previous, member.dropout)
-    check_length(model.encoder, member.max_tokens, f"members.{name}.max_tokens")
-    tokens = encode(load_tokenizer(encoder), texts, member.max_tokens)
     adversary = member.adversary
     report = train_classifier(
         model,
@@ -258,7 +262,9 @@ def _fit_transformer(
     with replacing(files.model) as folder:
         folder.mkdir()
         save_classifier(model, folder)
-    return lambda places: predict_probabilities(model, tokens, places, labels, device, bf16), asdict(report)
+        save_reading(later, folder)
+    longer = tokens if later == reading else read_rows(tokenizer, table, later)
+    return lambda places: predict_probabilities(model, longer, places, labels, device, bf16), asdict(report)
 
 
 def _ramp(pseudo: Pseudo | None) -> Callable[[float], float]:
