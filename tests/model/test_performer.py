@@ -1,7 +1,7 @@
 """Linear attention against exact attention and a plain loop; errors are root mean squares over all entries."""
 
 import copy
-from pathlib import Path
+from itertools import pairwise
 
 import pytest
 import torch
@@ -58,9 +58,9 @@ def slowly(query: Tensor, key: Tensor, value: Tensor, projection: Tensor, mask: 
     return out
 
 
-def error(features: int, seeds: int, orthogonal: bool = True) -> float:
+def error(features: int, seeds: int, orthogonal: bool = True, size: float = 0.5) -> float:
     """Root mean square distance to exact attention over several draws of the features."""
-    query, key, value = draw(0)
+    query, key, value = draw(0, size)
     wanted = exact(query, key, value, padding())
     squares = []
     for seed in range(seeds):
@@ -83,10 +83,14 @@ def test_equals_the_formula_evaluated_query_by_query() -> None:
 
 
 def test_the_error_falls_with_the_features() -> None:
-    """As 1/sqrt(m) in theory: 0.20, 0.11, 0.05 for 16, 64, 256 features here, where attention's own size is 0.24."""
     errors = [error(features, 8) for features in (16, 64, 256, 1024)]
-    assert all(later < 0.65 * earlier for earlier, later in zip(errors, errors[1:], strict=False)), errors
-    assert errors[-1] < 0.04, errors
+    assert all(later < 0.65 * earlier for earlier, later in pairwise(errors)), errors
+    assert errors[-1] < 0.02, errors
+
+
+def test_the_error_grows_with_queries_and_keys() -> None:
+    """Why an encoder with sharp attention can't be switched over without training."""
+    assert error(256, 4, size=0.5) < error(256, 4, size=1.0) / 3
 
 
 def test_orthogonal_features_err_less_than_independent_ones() -> None:
@@ -126,8 +130,8 @@ def encoder(kind: str, seed: int = 0) -> PreTrainedModel:
 def test_an_encoder_switches_honours_padding_and_comes_near_its_exact_self(kind: str) -> None:
     model = encoder(kind)
     for name, parameter in model.named_parameters():
-        if "query.weight" in name or "key.weight" in name:
-            torch.nn.init.normal_(parameter, std=0.3)
+        if "attention.self" in name and "weight" in name:
+            torch.nn.init.normal_(parameter, std=0.3 if "value" in name else 0.1)
     ids = torch.randint(5, 30, (2, 12), generator=torch.Generator().manual_seed(1))
     mask = torch.tensor([[1] * 12, [1] * 7 + [0] * 5])
     with torch.inference_mode():
@@ -143,7 +147,7 @@ def test_an_encoder_switches_honours_padding_and_comes_near_its_exact_self(kind:
     assert distances[1] < 0.05
 
 
-def test_no_feature_is_saved_and_the_same_model_computes_the_same_bytes(tmp_path: Path) -> None:
+def test_no_feature_is_saved_and_the_same_model_computes_the_same_bytes() -> None:
     model = encoder("bert")
     keys = set(model.state_dict())
     use_performer(model, 8)

@@ -5,8 +5,10 @@ softmax(q.k / sqrt(d)) is estimated by phi(q).phi(k) with m positive random feat
     phi(x)_i = exp(w_i.x' - |x'|^2 / 2) / sqrt(m),    x' = x / d^(1/4),    w_i ~ N(0, I) and orthogonal in blocks of d,
 
 so attention is phi(Q) (phi(K)^T V) over its row sums: time and memory grow with the tokens, not with their square. The
-estimate of the kernel is unbiased, its variance falls with 1/m and grows with |q|^2 and |k|^2. The features are drawn
-once, by a seed that follows from the layer, so that a model saved and loaded computes the same bytes.
+estimate of the kernel is unbiased; its relative variance is about exp(|q' + k'|^2) / m. So it is good where queries and
+keys are short, and needs training to stay so: an encoder with sharp attention that is merely switched over becomes
+another one. The features are drawn once, by a seed that follows from the layer, so that a model saved and loaded
+computes the same bytes.
 """
 
 import torch
@@ -16,6 +18,9 @@ from transformers.masking_utils import AttentionMaskInterface
 
 PERFORMER = "polydx_performer"
 """Name of the implementation in the library's registry (`attn_implementation`)."""
+LEAST_WEIGHT = 1e-12
+"""A query whose features meet no key's above this, the largest being 1, reads less and less instead of noise over
+noise, and its gradient stays finite."""
 _PROJECTION = "performer_projection"
 _FEATURES = "performer_features"
 
@@ -95,7 +100,7 @@ def linear_attention(query: Tensor, key: Tensor, value: Tensor, projection: Tens
     keys = (key_exponents - key_exponents.amax((-2, -1), keepdim=True).detach()).exp()
     read = queries @ (keys.transpose(-2, -1) @ value)
     weight = queries @ keys.sum(-2)[..., None]
-    return read / weight.clamp_min(torch.finfo(weight.dtype).tiny)
+    return read / weight.clamp_min(LEAST_WEIGHT)
 
 
 def orthogonal_features(features: int, width: int, seed: int) -> Tensor:
