@@ -243,10 +243,9 @@ def _contradictions(settings: Settings) -> Iterator[tuple[Key, str, str]]:
 def _length_contradictions(member: TransformerMember, positions: int | None) -> Iterator[tuple[Key, str, str]]:
     """Lengths of one member that don't fit each other, or the `positions` of its encoder where they are known."""
     long = member.long_records
-    most = {("max_tokens",): member.max_tokens}
+    most: dict[Key, int] = {("max_tokens",): member.max_tokens}
     if long.prediction_tokens is not None:
         most[("long_records", "prediction_tokens")] = long.prediction_tokens
-    chunk = ("long_records", "chunk_tokens")
     if long.mode in ("chunks", "two_streams"):
         if member.pooling == "first":
             yield ("pooling",), f"is first, but records are read in {long.mode}", "use a head that reads every token"
@@ -254,7 +253,7 @@ def _length_contradictions(member: TransformerMember, positions: int | None) -> 
             for field, tokens in most.items():
                 if tokens > 2 * long.chunk_tokens:
                     yield field, f"is {tokens}", f"stay within two streams of chunk_tokens {long.chunk_tokens}"
-        most = {chunk: min(long.chunk_tokens, max(most.values()))}
+        most = {("long_records", "chunk_tokens"): min(long.chunk_tokens, max(most.values()))}
     if positions is not None and long.positions == "fixed":
         for field, tokens in most.items():
             if tokens > positions:

@@ -133,7 +133,8 @@ class BinaryHeads(nn.Module):
     def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits; see the module."""
         units = functional.gelu(self.units(self.dropout(masked_mean(hidden, attention_mask))))
-        return (self.dropout(units).unflatten(-1, (self.labels, BINARY_UNITS)) * self.weight).sum(-1) + self.bias
+        own: Tensor = self.dropout(units).unflatten(-1, (self.labels, BINARY_UNITS))
+        return (own * self.weight).sum(-1) + self.bias
 
 
 Head = PooledHead | AttentionHead | LabelAttentionHead | LaatHead | BinaryHeads

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -27,16 +28,16 @@ def side_features(table: pd.DataFrame, kinds: Sequence[SideFeature]) -> Floats:
     Returns:
         `[rows, features]`, float32; NaN where unknown. The columns stand in the order of `kinds`.
     """
-    columns: list[pd.Series[float]] = []
+    columns: list[npt.NDArray[np.floating]] = []
     for kind in kinds:
         match kind:
             case "age":
-                columns.append(np.log1p(table[AGE_YEARS].astype("float64")))
+                columns.append(np.log1p(table[AGE_YEARS].to_numpy(np.float64)))
             case "sex":
-                columns.append(table[SEX].map({"male": MALE, "female": FEMALE}).astype("float64"))
+                columns.append(table[SEX].map({"male": MALE, "female": FEMALE}).to_numpy(np.float64))
             case "lengths":
                 sections = [name for name in table.columns if name.startswith(SECTION_PREFIX)]
-                columns += [np.log1p(table[name].str.len().fillna(0).astype("float64")) for name in sections]
+                columns += [np.log1p(table[name].str.len().fillna(0).to_numpy(np.float64)) for name in sections]
     features = np.empty((len(table), len(columns)), dtype=np.float32)
     for index, column in enumerate(columns):
         features[:, index] = column
