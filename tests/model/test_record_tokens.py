@@ -1,14 +1,18 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from polydx.contest.records import AGE_YEARS, PART_ENDS, TEXT
+from polydx.contest.records import AGE_YEARS, PART_ENDS, SECTION_PREFIX, TEXT
+from polydx.model import record_tokens
+from polydx.model.long_documents import LongMode
 from polydx.model.record_tokens import (
     Reading,
     content_room,
@@ -19,6 +23,7 @@ from polydx.model.record_tokens import (
     save_reading,
     share_tokens,
 )
+from polydx.model.side_features import side_features
 from polydx.model.tokenizers import new_tokenizer
 from polydx.model.tokens import TokenTable, encode
 from polydx.text.sections import compose
@@ -131,15 +136,27 @@ def test_no_section_is_cut_off_by_its_neighbours() -> None:
         encode_records(tokenizer, [text], None, Reading("section_shares", 66))
 
 
-def test_rows_of_records_carry_their_numbers(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_rows_of_a_file_equal_those_in_memory_and_carry_their_numbers(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_tokens, "ENCODE_CHUNK", 3)
     ends = [[len(text) // 2, len(text)] for text in TEXTS]
-    table = pd.DataFrame({TEXT: TEXTS, PART_ENDS: ends, AGE_YEARS: np.arange(8.0)})
-    reading = Reading("section_shares", 8, side=("age",))
-    tokens = read_rows(tokenizer, table, reading)
-    assert rows_of(tokens) == rows_of(encode_records(tokenizer, TEXTS, ends, reading))
-    places = np.array([5, 2])
-    np.testing.assert_allclose(tokens.side_of(places)["side"], np.log1p([[5.0], [2.0]]), rtol=1e-6)
-    assert read_rows(tokenizer, table, replace(reading, side=())).side_of(places) == {}
+    words = [text.split() for text in TEXTS]
+    sections = {f"{SECTION_PREFIX}{name}": [each[:size] for each in TEXTS] for name, size in (("b", 3), ("a", 9))}
+    table = pd.DataFrame({TEXT: TEXTS, PART_ENDS: ends, AGE_YEARS: np.arange(8.0), "other": words, **sections})
+    records = tmp_path / "records.parquet"
+    table.to_parquet(records)
+    for mode in get_args(LongMode):
+        reading = Reading(mode, 8, chunk_tokens=8, side=("lengths", "age"))
+        tokens = read_rows(tokenizer, records, reading, tmp_path / "spool")
+        expected = encode_records(tokenizer, TEXTS, ends, reading)
+        assert rows_of(tokens) == rows_of(expected)
+        places = np.array([5, 2, 5])
+        for found, wanted in zip(tokens.pad(places), expected.pad(places), strict=True):
+            assert torch.equal(found, wanted)
+        np.testing.assert_array_equal(tokens.side_of(places)["side"], side_features(table, reading.side)[places])
+    assert read_rows(tokenizer, records, replace(reading, side=()), tmp_path).side_of(places) == {}
+    assert list((tmp_path / "spool").iterdir()) == [], "the file has no name"
 
 
 def test_a_reading_comes_back_from_its_file(tmp_path: Path) -> None:

@@ -121,17 +121,19 @@ def test_every_mode_trains_and_what_it_saves_predicts_the_same(paths: RunPaths, 
     assert read_json(files.report)["steps"] == 2
 
     model = load_classifier(files.model, 0.1).eval()
-    table = pd.read_parquet(paths.records)
-    tokens = read_rows(load_tokenizer(paths.encoder("small")), table, load_reading(files.model))
+    tokenizer, reading = load_tokenizer(paths.encoder("small")), load_reading(files.model)
+    tokens = read_rows(tokenizer, paths.records, reading, paths.root)
     rows, cpu = np.arange(TRAINING, TRAINING + TESTED), torch.device("cpu")
     np.testing.assert_array_equal(predict_probabilities(model, tokens, rows, 2, cpu, bf16=False), written)
 
 
 def test_modes_read_records_differently(paths: RunPaths) -> None:
-    table, tokenizer = pd.read_parquet(paths.records), load_tokenizer(paths.encoder("small"))
-    seen = {mode: read_rows(tokenizer, table, prediction_reading(member(**MODES[mode]))) for mode in MODES}
+    tokenizer, readings = load_tokenizer(paths.encoder("small")), {}
+    for mode, changes in MODES.items():
+        readings[mode] = prediction_reading(member(**changes))
+    seen = {mode: read_rows(tokenizer, paths.records, each, paths.root) for mode, each in readings.items()}
     longest = {mode: int(tokens.lengths.max()) for mode, tokens in seen.items()}
-    whole = max(len(text.split()) for text in table[TEXT])
+    whole = max(len(text.split()) for text in pd.read_parquet(paths.records)[TEXT])
     assert longest["cut"] == longest["head_tail"] == longest["section_shares"] == 16
     assert longest["chunks"] == whole + 2 * -(-whole // 10), "every word, and two special tokens a chunk"
     assert longest["streams"] == 32

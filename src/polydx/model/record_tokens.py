@@ -7,19 +7,19 @@ fill `chunk_tokens` tokens with them: each such chunk is a sequence of its own t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
-from polydx.artifacts import read_json, write_json
-from polydx.contest.records import PART_ENDS, TEXT
+from polydx.artifacts import Floats, read_json, write_json
+from polydx.contest.records import PART_ENDS, TEXT, read_batches, section_columns
 from polydx.model.long_documents import CHUNKED, LongMode
-from polydx.model.side_features import SideFeature, side_features
-from polydx.model.tokens import ENCODE_CHUNK, TokenTable, encode, special_id
+from polydx.model.side_features import SideFeature, side_columns, side_features
+from polydx.model.token_spool import TokenSpool
+from polydx.model.tokens import ENCODE_CHUNK, TokenTable, special_id
 
 Ids = npt.NDArray[np.int32]
 READING_FILE = "reading.json"
@@ -62,11 +62,23 @@ def load_reading(folder: Path) -> Reading:
     return Reading(**fields | {"side": tuple(fields["side"])})
 
 
-def read_rows(tokenizer: PreTrainedTokenizerBase, table: pd.DataFrame, reading: Reading) -> TokenTable:
-    """Make the model's inputs of all rows of `records.parquet`: tokens, and numbers beside them if it reads any."""
-    ends = table[PART_ENDS].tolist() if reading.mode == "section_shares" else None
-    tokens = encode_records(tokenizer, table[TEXT].tolist(), ends, reading)
-    return replace(tokens, side=side_features(table, reading.side)) if reading.side else tokens
+def read_rows(tokenizer: PreTrainedTokenizerBase, records: Path, reading: Reading, folder: Path) -> TokenTable:
+    """Make the model's inputs of all rows of `records.parquet`: tokens, and numbers beside them if it reads any.
+
+    Texts are read and encoded piece by piece, and the ids wait in an unnamed file in `folder`.
+    """
+    columns = [TEXT]
+    if reading.mode == "section_shares":
+        columns.append(PART_ENDS)
+    columns += side_columns(reading.side, section_columns(records))
+    spool = TokenSpool(folder)
+    side: list[Floats] = []
+    for batch in read_batches(records, columns, ENCODE_CHUNK):
+        ends = batch[PART_ENDS].tolist() if PART_ENDS in columns else None
+        for ids in token_rows(tokenizer, batch[TEXT].tolist(), ends, reading):
+            spool.add(ids)
+        side.append(side_features(batch, reading.side))
+    return spool.table(special_id(tokenizer, "pad"), np.concatenate(side) if reading.side else None)
 
 
 def encode_records(
@@ -75,38 +87,43 @@ def encode_records(
     part_ends: Sequence[Sequence[int]] | None,
     reading: Reading,
 ) -> TokenTable:
-    """Tokenize records.
+    """Tokenize records in memory; the arguments are those of `token_rows`."""
+    pieces = list(token_rows(tokenizer, texts, part_ends, reading))
+    flat = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
+    return TokenTable(flat, np.cumsum([0, *map(len, pieces)], dtype=np.int64), special_id(tokenizer, "pad"))
+
+
+def token_rows(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    part_ends: Sequence[Sequence[int]] | None,
+    reading: Reading,
+) -> Iterator[Ids]:
+    """Tokenize records one by one.
 
     Args:
         tokenizer: A fast one, with the special tokens of BERT.
-        texts: Of all records.
+        texts: The records'.
         part_ends: For each text the places where its parts (sections, age, sex) end, rising, in characters; needed by
             `section_shares` alone.
         reading: Which tokens are kept.
 
-    Returns:
-        The table; its rows keep the tokens' order.
+    Yields:
+        `[tokens]`, int32, for each text, special tokens included, in the text's order.
 
     Raises:
         ValueError: `section_shares` without `part_ends`.
     """
-    if reading.mode == "cut":
-        return encode(tokenizer, texts, reading.max_tokens)
     if reading.mode == "section_shares" and part_ends is None:
         raise ValueError("shares of sections need the places where the sections end")
     first, last = (np.array([special_id(tokenizer, name)], dtype=np.int32) for name in ("cls", "sep"))
-    sequence = reading.sequence_tokens
-    pieces: list[Ids] = []
-    lengths = [0]
-    for row, (ids, starts) in enumerate(_tokens(tokenizer, texts)):
-        parts = np.searchsorted(part_ends[row], starts, side="right") if part_ends is not None else None
+    body = reading.sequence_tokens - SPECIAL
+    ends = part_ends if reading.mode == "section_shares" else None
+    for row, (ids, starts) in enumerate(_tokens(tokenizer, texts, with_starts=ends is not None)):
+        parts = None if ends is None else np.searchsorted(ends[row], starts, side="right")
         content = ids[keep(len(ids), parts, reading)]
-        bodies = range(0, max(1, len(content)), sequence - SPECIAL)
-        wrapped = [piece for start in bodies for piece in (first, content[start : start + sequence - SPECIAL], last)]
-        pieces += wrapped
-        lengths.append(sum(len(piece) for piece in wrapped))
-    flat = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
-    return TokenTable(flat, np.cumsum(lengths, dtype=np.int64), special_id(tokenizer, "pad"))
+        bodies = range(0, max(1, len(content)), body)
+        yield np.concatenate([piece for start in bodies for piece in (first, content[start : start + body], last)])
 
 
 def keep(tokens: int, parts: npt.NDArray[np.int64] | None, reading: Reading) -> npt.NDArray[np.int64]:
@@ -164,15 +181,18 @@ def share_tokens(lengths: Sequence[int], room: int) -> list[int]:
     return shares
 
 
-def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Iterator[tuple[Ids, npt.NDArray[np.int64]]]:
-    """Ids of each whole text without special tokens, and the character where each token starts."""
+def _tokens(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], with_starts: bool
+) -> Iterator[tuple[Ids, npt.NDArray[np.int64]]]:
+    """Ids of each whole text without special tokens and, if asked for, the character where each token starts."""
     for start in range(0, len(texts), ENCODE_CHUNK):
         encoded = tokenizer(
             list(texts[start : start + ENCODE_CHUNK]),
             add_special_tokens=False,
-            return_offsets_mapping=True,
+            return_offsets_mapping=with_starts,
             return_attention_mask=False,
             verbose=False,
         )
-        for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        for row, ids in enumerate(encoded["input_ids"]):
+            offsets = encoded["offset_mapping"][row] if with_starts else []
             yield np.asarray(ids, dtype=np.int32), np.asarray(offsets, dtype=np.int64).reshape(-1, 2)[:, 0]

@@ -18,6 +18,12 @@ SideFeature = Literal["age", "sex", "lengths"]
 MALE, FEMALE = 1.0, -1.0
 
 
+def side_columns(kinds: Sequence[SideFeature], sections: Sequence[str]) -> list[str]:
+    """The columns of `records.parquet` that these features are read off; `sections` are those of the sections."""
+    of_kind = {"age": [AGE_YEARS], "sex": [SEX], "lengths": list(sections)}
+    return [column for kind in kinds for column in of_kind[kind]]
+
+
 def side_features(table: pd.DataFrame, kinds: Sequence[SideFeature]) -> Floats:
     """Read numbers off rows of `records.parquet`.
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from polydx.artifacts import Floats, read_array, replacing, write_array, write_json
 from polydx.config import Compute, LinearMember, Pseudo, TransformerMember
-from polydx.contest.records import PART, TEST, TEXT, TRAIN, UNLABELLED, read_records
+from polydx.contest.records import LABELS, PART, TEST, TEXT, TRAIN, UNLABELLED, read_records
 from polydx.judge.folds import Folds, read_folds
 from polydx.paths import FoldFiles, RunPaths
 from polydx.provenance import code_hash
@@ -79,7 +78,9 @@ def run(
         seed: The run's seed; the job's own is derived from it.
     """
     started = time.monotonic()
-    records = read_records(paths.records, paths.labels)
+    # A neural member reads the texts piece by piece, whenever it encodes them.
+    columns = [PART, LABELS, TEXT] if isinstance(member, LinearMember) else [PART, LABELS]
+    records = read_records(paths.records, paths.labels, columns)
     rows = _rows(records.table[PART].to_numpy(), records.targets(), read_folds(paths.folds), fold)
     if pseudo is not None:
         rows = _with_pseudo_rows(rows, paths.pseudo(round_number, fold))
@@ -97,7 +98,7 @@ def run(
         predict, figures = _fit_transformer(
             name,
             member,
-            records.table,
+            paths.records,
             rows,
             paths.encoder(member.encoder),
             paths.fold_model(name, round_number - 1, fold).model if goes_on else None,
@@ -189,7 +190,7 @@ def _fit_linear(
 def _fit_transformer(
     name: str,
     member: TransformerMember,
-    table: pd.DataFrame,
+    records: Path,
     rows: FoldRows,
     encoder: Path,
     previous: Path | None,
@@ -217,7 +218,7 @@ def _fit_transformer(
     bf16 = member.bf16 == "auto" and bf16_available(device)
     labels = rows.targets.shape[1]
     tokenizer, reading, later = load_tokenizer(encoder), training_reading(member), prediction_reading(member)
-    tokens = read_rows(tokenizer, table, reading)
+    tokens = read_rows(tokenizer, records, reading, checkpoint.parent)
     if previous is None:
         side = None if tokens.side is None else tokens.side[rows.training]
         model = new_model(load_encoder(encoder, member.dropout), name, member, labels, side)
@@ -263,7 +264,7 @@ def _fit_transformer(
         folder.mkdir()
         save_classifier(model, folder)
         save_reading(later, folder)
-    longer = tokens if later == reading else read_rows(tokenizer, table, later)
+    longer = tokens if later == reading else read_rows(tokenizer, records, later, checkpoint.parent)
     return lambda places: predict_probabilities(model, longer, places, labels, device, bf16), asdict(report)
 
 

@@ -43,8 +43,7 @@ class LabelledExamples:
 
     def fingerprint(self) -> str:
         """Changes whenever any example does."""
-        side = [] if self.tokens.side is None else [self.tokens.side]
-        return fingerprint_arrays(self.tokens.ids, self.tokens.starts, self.rows, self.targets, self.pseudo, *side)
+        return self.tokens.fingerprint() + fingerprint_arrays(self.rows, self.targets, self.pseudo)
 
     def batch(self, rows: IntArray, draw: np.random.Generator) -> dict[str, Tensor]:  # noqa: ARG002 - nothing is random
         """`input_ids`, `attention_mask`, `targets`, `pseudo` of some examples, and `side` where the texts have it."""
