@@ -202,6 +202,7 @@ def _fit_transformer(
     checkpoint: Path,
 ) -> tuple[Predict, dict[str, float]]:
     """`previous` is the classifier of the round before, to go on from; without it the encoder's weights start."""
+    from polydx.model.attention import choose_attention
     from polydx.model.classifier import load_classifier, save_classifier
     from polydx.model.encoders import load_encoder, load_tokenizer
     from polydx.model.heads import start_at_rates
@@ -225,6 +226,9 @@ def _fit_transformer(
         start_at_rates(model.head.bias, rows.targets[~rows.is_pseudo])
     else:
         model = load_classifier(previous, member.dropout)
+    if member.long_records.performer_features is None:
+        for each in model.encoders:
+            choose_attention(each, device, bf16)
     adversary = member.adversary
     report = train_classifier(
         model,

@@ -13,6 +13,7 @@ from polydx.distil.student import is_head, new_student
 from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold
 from polydx.distil.training import DistillationTask, score, transfer_set
 from polydx.judge.folds import Folds, read_folds
+from polydx.model.attention import choose_attention
 from polydx.model.encoders import check_length, load_tokenizer, save_folder
 from polydx.model.heads import start_at_rates
 from polydx.model.tokens import encode
@@ -67,6 +68,7 @@ def run(
     tokens = encode(tokenizer, records.table[TEXT].tolist(), distil.max_tokens)
     device = pick_device(compute.device)
     recipe = _recipe(distil, compute, distil.bf16 == "auto" and bf16_available(device), own_seed)
+    choose_attention(model, device, recipe.bf16)
     checkpoint = paths.checkpoints(job)
     fitted = fit(
         DistillationTask(model, distil.temperature, distil.soft_weight),
