@@ -113,8 +113,24 @@ def test_whatever_the_design_has_comes_back(encoder: PreTrainedModel, tmp_path: 
     torch.manual_seed(2)
     loaded = load_classifier(tmp_path, 0.1).eval()
     assert loaded.design == design != PLAIN
+    assert len(loaded.encoders) == (2 if design.own_encoders else 1)
     with torch.inference_mode():
         assert torch.equal(loaded(*batch(), **side), model(*batch(), **side))
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_design_trains_under_bf16_autocast(encoder: PreTrainedModel, name: str) -> None:
+    design, _ = DESIGNS[name]
+    model = TextClassifier(encoder, LABELS, "laat", 0.0, design).eval()
+    side = {"side": torch.zeros(3, 2)} if design.side_features else {}
+    exact = model(*batch(), **side)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(*batch(), **side)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, exact, rtol=0, atol=0.05)
+    logits.square().sum().backward()
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert len(gradients) > 20 and all(gradient.isfinite().all() for gradient in gradients)
 
 
 def test_a_part_without_its_file_is_refused(encoder: PreTrainedModel, tmp_path: Path) -> None:

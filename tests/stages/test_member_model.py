@@ -1,5 +1,6 @@
 """A tiny member fine-tuned end to end in every mode of long records, with every head, and read back to predict."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +163,19 @@ def test_readings_of_a_member() -> None:
     assert prediction_reading(settings) == Reading("head_tail", 40, 0.5, 512, ("age",))
 
 
-def test_too_few_positions_for_prediction_are_the_users_fault(paths: RunPaths) -> None:
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"max_tokens": 17}, "max_tokens"),
+        ({"long_records": {"prediction_tokens": 17}}, "long_records.prediction_tokens"),
+        ({"max_tokens": 99, "long_records": {"mode": "chunks", "chunk_tokens": 17}}, "long_records.chunk_tokens"),
+    ],
+)
+def test_too_few_positions_are_the_users_fault(paths: RunPaths, changes: dict[str, Any], setting: str) -> None:
     encoder = load_encoder(paths.encoder("small"), 0.1)
-    with pytest.raises(UserError, match=r"members\.m\.max_tokens: is 17; stay within the encoder's 16 positions"):
-        new_model(encoder, "m", member(long_records={"prediction_tokens": 17}), 2, None)
+    problem = f"members.m.{setting}: is 17; stay within the encoder's 16 positions"
+    with pytest.raises(UserError, match=re.escape(problem)):
+        new_model(encoder, "m", member(**changes), 2, None)
 
 
 def test_training_rows_set_the_scale_of_the_numbers(paths: RunPaths) -> None:

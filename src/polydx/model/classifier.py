@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from polydx.artifacts import read_json, write_json
 from polydx.model.encoders import load_encoder, save_folder
 from polydx.model.heads import Pooling, new_head
-from polydx.model.long_documents import LongMode, new_reader
+from polydx.model.long_documents import LongMode, TwoStreamReader, new_reader
 from polydx.model.performer import use_performer
 from polydx.model.side_features import SideTerm
 
@@ -47,7 +47,8 @@ class TextClassifier(nn.Module):
     Attributes:
         encoder: A Hugging Face encoder without a pooling layer.
         head: From `new_head`; its parameters' names start with `head.`.
-        reader: Reads records longer than one sequence; None where the encoder reads them as they are.
+        reader: Reads records longer than one sequence; None where the encoder reads them as they are. What it learns
+            it learns at the encoder's rate.
         side: Adds what age, sex and lengths say to the logits, or None; its parameters' names start with `side.`.
     """
 
@@ -66,6 +67,12 @@ class TextClassifier(nn.Module):
             design.mode, encoder, design.chunk_tokens, design.own_encoders, design.joiner_layers, dropout
         )
         self.side = SideTerm(design.side_features, labels) if design.side_features else None
+
+    @property
+    def encoders(self) -> list[PreTrainedModel]:
+        """The encoder, and the second stream's own if there is one."""
+        second = self.reader.second if isinstance(self.reader, TwoStreamReader) else None
+        return [self.encoder] if second is None else [self.encoder, second]
 
     @property
     def word_embedding(self) -> nn.Embedding:

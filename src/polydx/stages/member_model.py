@@ -8,6 +8,7 @@ from polydx.artifacts import Floats
 from polydx.config import TransformerMember
 from polydx.model.classifier import Design, TextClassifier
 from polydx.model.encoders import check_length
+from polydx.model.long_documents import CHUNKED
 from polydx.model.positions import extend_positions
 from polydx.model.record_tokens import Reading
 
@@ -44,7 +45,7 @@ def new_model(
     sequence = max(training_reading(member).sequence_tokens, prediction_reading(member).sequence_tokens)
     if long.positions != "fixed":
         extend_positions(encoder, sequence, long.positions)
-    check_length(encoder, sequence, f"members.{name}.max_tokens")
+    check_length(encoder, sequence, f"members.{name}.{_length_setting(member)}")
     design = Design(
         mode=long.mode,
         chunk_tokens=long.chunk_tokens,
@@ -57,3 +58,12 @@ def new_model(
     if model.side is not None and side is not None:
         model.side.standardise_by(side)
     return model
+
+
+def _length_setting(member: TransformerMember) -> str:
+    """The setting that says how long the encoder's sequences are."""
+    long = member.long_records
+    if long.mode in CHUNKED:
+        return "long_records.chunk_tokens"
+    longer = long.prediction_tokens is not None and long.prediction_tokens > member.max_tokens
+    return "long_records.prediction_tokens" if longer else "max_tokens"
