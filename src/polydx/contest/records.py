@@ -71,7 +71,9 @@ class Records:
 
 def read_records(records: Path, labels: Path, columns: Sequence[str] | None = None) -> Records:
     """Read what the clean stage wrote; of its columns some, if they are named."""
-    return Records(pd.read_parquet(records, columns=columns), tuple(read_json(labels)["labels"]))
+    return Records(
+        pd.read_parquet(records, columns=None if columns is None else list(columns)), tuple(read_json(labels)["labels"])
+    )
 
 
 def section_columns(records: Path) -> list[str]:
