@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import BertConfig, BertModel, ErnieConfig, ErnieModel, PreTrainedModel
 
@@ -29,6 +29,7 @@ def new(architecture: str) -> PreTrainedModel:
     return ErnieModel(ErnieConfig(**SIZE), add_pooling_layer=False).eval()
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(2, 7), st.integers(0, 20))
 def test_tables_equal_plain_references(old: int, more: int) -> None:
     table = torch.randn(old, 3, generator=torch.Generator().manual_seed(old))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
@@ -57,11 +57,13 @@ def slow_shares(lengths: list[int], room: int) -> list[int]:
 LENGTHS = st.lists(st.integers(0, 40), max_size=7)
 
 
+@settings(max_examples=60, deadline=None)
 @given(LENGTHS, st.integers(0, 120))
 def test_shares_equal_dealing_token_by_token(lengths: list[int], room: int) -> None:
     assert share_tokens(lengths, room) == slow_shares(lengths, room)
 
 
+@settings(max_examples=60, deadline=None)
 @given(LENGTHS, st.integers(0, 120))
 def test_shares_are_fair_and_use_all_the_room(lengths: list[int], room: int) -> None:
     shares = share_tokens(lengths, room)
@@ -73,12 +75,14 @@ def test_shares_are_fair_and_use_all_the_room(lengths: list[int], room: int) -> 
         assert share == length or share >= room // len(lengths), "no neighbour takes a part's own share"
 
 
+@settings(max_examples=60, deadline=None)
 @given(LENGTHS, st.integers(0, 80), st.integers(0, 20))
 def test_more_room_takes_nothing_from_anyone(lengths: list[int], room: int, more: int) -> None:
     before, after = share_tokens(lengths, room), share_tokens(lengths, room + more)
     assert all(old <= new for old, new in zip(before, after, strict=True))
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=5), st.integers(3, 30))
 def test_section_shares_keep_the_start_of_every_section(sizes: list[int], max_tokens: int) -> None:
     parts = np.repeat(np.arange(len(sizes)), sizes)
