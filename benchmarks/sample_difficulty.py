@@ -56,7 +56,7 @@ def text(hidden: Hidden) -> str:
         sections.append((headings[0], cleaned))
     age, sex = hidden.record["age"], hidden.record["gender"]
     years, _ = parse_age(None if age is None else str(age))
-    return compose(parse_sex(None if sex is None else str(sex))[0], years, sections, "zh")
+    return compose(parse_sex(None if sex is None else str(sex))[0], years, sections, "zh").text
 
 
 def oracle_macro_f1(sample: Sample) -> float:

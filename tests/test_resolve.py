@@ -242,6 +242,22 @@ CONTRADICTIONS = {
     "pretraining_length": ("encoders.small.pretrain.max_tokens=513", "is 513; stay within max_positions 512"),
     "absent_encoder": ("members.letters.encoder=big", "'big' is not in encoders; choose one of: small"),
     "member_length": ("members.letters.max_tokens=513", "is 513; stay within max_positions 512 of encoder small"),
+    "prediction_length": (
+        "members.letters.long_records={prediction_tokens: 513}",
+        "is 513; stay within max_positions 512 of encoder small",
+    ),
+    "chunk_length": (
+        "members.letters={max_tokens: 4096, long_records: {mode: chunks, chunk_tokens: 600}}",
+        "is 600; stay within max_positions 512 of encoder small",
+    ),
+    "streams": (
+        "members.letters={max_tokens: 1025, long_records: {mode: two_streams}}",
+        "is 1025; stay within two streams of chunk_tokens 512",
+    ),
+    "first_of_chunks": (
+        "members.letters={pooling: first, long_records: {mode: chunks}}",
+        "pooling: is first, but records are read in chunks; use a head that reads every token",
+    ),
     "ngrams": ("members.words.character_ngrams=[3, 2]", "shortest is above longest; write [shortest, longest]"),
     "later_losses_alone": (
         "members.letters.losses.later_weights={soft_f1: 1.0}",
@@ -267,6 +283,20 @@ CONTRADICTIONS = {
     "absent_student": ("distil={enabled: true, encoder: big}", "'big' is not in encoders; choose one of: small"),
     "label_counts": ("stack.min_labels=11", "stack.min_labels: is 11; stay at or below max_labels 10"),
 }
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "members.letters={max_tokens: 4096, long_records: {mode: chunks}}",
+        "members.letters={max_tokens: 1024, long_records: {mode: two_streams}}",
+        "members.letters={max_tokens: 1024, long_records: {positions: tiled, prediction_tokens: 2048}}",
+    ],
+)
+def test_long_records_may_exceed_the_positions(mine: Path, override: str) -> None:
+    letters = load_settings(mine, [override]).members["letters"]
+    assert isinstance(letters, TransformerMember)
+    assert letters.max_tokens > 512
 
 
 @pytest.mark.parametrize("name", sorted(CONTRADICTIONS))

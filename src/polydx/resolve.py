@@ -232,12 +232,9 @@ def _contradictions(settings: Settings) -> Iterator[tuple[Key, str, str]]:
                 yield (*key, "encoder"), f"{member.encoder!r} is not in encoders", f"choose one of: {known}"
                 return
             encoder = settings.encoders[member.encoder]
-            if encoder.source == "own" and member.max_tokens > encoder.max_positions:
-                yield (
-                    (*key, "max_tokens"),
-                    f"is {member.max_tokens}",
-                    f"stay within max_positions {encoder.max_positions} of encoder {member.encoder}",
-                )
+            positions = encoder.max_positions if encoder.source == "own" else None
+            for field, problem, fix in _length_contradictions(member, positions):
+                yield (*key, *field), problem, fix
             yield from _member_contradictions(key, member)
         elif member.character_ngrams is not None and member.character_ngrams[0] > member.character_ngrams[1]:
             yield ("members", name, "character_ngrams"), "shortest is above longest", "write [shortest, longest]"
@@ -258,6 +255,27 @@ def _member_contradictions(key: Key, member: TransformerMember) -> Iterator[tupl
         yield (*key, "adversary", "target"), "is table, but FreeLB perturbs positions", "use target: positions"
     if member.patience is not None and member.weights != "inner":
         yield (*key, "patience"), f"is {member.patience}", "patience needs rows to watch: use weights: inner, or null"
+
+
+def _length_contradictions(member: TransformerMember, positions: int | None) -> Iterator[tuple[Key, str, str]]:
+    """Lengths of one member that don't fit each other, or the `positions` of its encoder where they are known."""
+    long = member.long_records
+    most: dict[Key, int] = {("max_tokens",): member.max_tokens}
+    if long.prediction_tokens is not None:
+        most[("long_records", "prediction_tokens")] = long.prediction_tokens
+    if long.mode in ("chunks", "two_streams"):
+        if member.pooling == "first":
+            yield ("pooling",), f"is first, but records are read in {long.mode}", "use a head that reads every token"
+        if long.mode == "two_streams":
+            for field, tokens in most.items():
+                if tokens > 2 * long.chunk_tokens:
+                    yield field, f"is {tokens}", f"stay within two streams of chunk_tokens {long.chunk_tokens}"
+        most = {("long_records", "chunk_tokens"): min(long.chunk_tokens, max(most.values()))}
+    if positions is not None and long.positions == "fixed":
+        for field, tokens in most.items():
+            if tokens > positions:
+                fix = f"stay within max_positions {positions} of encoder {member.encoder}"
+                yield field, f"is {tokens}", fix
 
 
 def _section_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key, str, str]]:

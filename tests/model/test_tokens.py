@@ -38,7 +38,7 @@ def test_no_texts_make_an_empty_table(tokenizer: PreTrainedTokenizerFast) -> Non
 
 def test_a_tokenizer_without_padding_is_a_bug(tokenizer: PreTrainedTokenizerFast) -> None:
     bare = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)
-    with pytest.raises(TypeError, match="no padding token"):
+    with pytest.raises(TypeError, match="no pad token"):
         encode(bare, TEXTS, 5)
 
 

@@ -84,6 +84,7 @@ def test_records(folder: Path) -> None:
         "7岁",
         "既往史:既往体健",
     ]
+    assert [list(ends) for ends in table[schema.PART_ENDS]] == [[1, 5, 15], [len(LONG) + 4], [len(LONG) + 4], [2], [8]]
     assert [list(labels) for labels in table[schema.LABELS]] == [["肺炎", "腹泻"], ["肺炎"], [], [], []]
     assert table[schema.DUPLICATE_GROUP].tolist() == [0, 1, 1, 3, 4]
     dtypes = table.dtypes.astype(str)

@@ -29,6 +29,7 @@ SOFT_LABELS = [[0.9, 0.1], [0.2, 0.8], [0.7, 0.9]]
 ARRAYS = {"validation.npy", "test.npy", "unlabelled.npy"}
 LINEAR_MODEL = {"model/linear.json", "model/linear.safetensors"}
 TRANSFORMER_MODEL = {
+    "model/reading.json",
     "model/classifier.json",
     "model/head.safetensors",
     "model/encoder/config.json",

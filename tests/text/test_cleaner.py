@@ -14,6 +14,7 @@ def test_fields_and_counts() -> None:
     assert (fields.age_years, fields.sex) == (48.0, "male")
     assert fields.categories == (None, "门诊A", None)
     assert fields.text == "男 48岁 主诉:反复咳嗽2月"
+    assert fields.part_ends == (1, 5, len(fields.text))
     assert {kind for kind, count in cleaner.section_changes["complaint"].items() if count} == {
         "width",
         "whitespace",

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -209,3 +210,32 @@ def test_log_loss_by_hand_and_clipped() -> None:
     found = log_loss(targets, np.array([[0.8, 0.4]], dtype=np.float32))
     assert found == pytest.approx(-(np.log(0.8) + np.log(0.6)) / 2)
     assert log_loss(targets, 1 - targets) == pytest.approx(-np.log(1e-7), rel=1e-3)
+
+
+class SideModel(Model):
+    """Adds one number beside the text to every logit."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, side: Tensor | None = None) -> Tensor:
+        assert side is not None
+        return super().forward(input_ids, attention_mask) + side
+
+
+def test_numbers_beside_the_text_reach_the_model_in_training_and_prediction(tokens: TokenTable) -> None:
+    torch.manual_seed(0)
+    side_model, side = SideModel(), np.arange(ROWS, dtype=np.float32)[:, None]
+    with_side = replace(tokens, side=side)
+    some = replace(examples(tokens), tokens=with_side)
+    assert some.fingerprint() != examples(tokens).fingerprint()
+    assert some.fingerprint() != replace(some, tokens=replace(tokens, side=side + 1)).fingerprint()
+    batch = some.batch(np.array([0, 3]), np.random.default_rng(0))
+    assert batch["side"].tolist() == [[5.0], [8.0]]
+    loss = ClassificationTask(side_model, 0.0, lambda _progress: 1.0)(batch, 0.5)
+    logits = side_model(batch["input_ids"], batch["attention_mask"], side=batch["side"])
+    assert loss.item() == pytest.approx(bce(logits, batch["targets"], torch.ones(2)).item(), abs=1e-6)
+
+    rows = np.array([7, 2, 50])
+    found = predict_probabilities(side_model, with_side, rows, LABELS, CPU, bf16=False)
+    torch.manual_seed(0)
+    plain = predict_probabilities(Model(), tokens, rows, LABELS, CPU, bf16=False)
+    shifted = torch.from_numpy(plain).logit() + torch.from_numpy(side[rows])
+    np.testing.assert_allclose(found, shifted.sigmoid().numpy(), rtol=0, atol=1e-5)

@@ -121,6 +121,30 @@ class Adversary(Section):
     """Epochs of clean training before it sets in."""
 
 
+class LongRecords(Section):
+    """How a record longer than one sequence is read."""
+
+    mode: Literal["cut", "head_tail", "section_shares", "chunks", "two_streams"]
+    """`cut`: the first `max_tokens` tokens. `head_tail`: the first and the last ones. `section_shares`: a fair share
+    for each section, what short ones leave going to the others. `chunks`: every `chunk_tokens` tokens by themselves,
+    the head attending to all of them (with `pooling: laat` it is PLM-ICD). `two_streams`: the first and the next
+    `chunk_tokens` tokens, joined by a small transformer (with `pooling: attention` the contest's fifth place)."""
+    head_share: Share
+    """`head_tail`: share of the tokens taken from the start."""
+    chunk_tokens: Annotated[int, Field(ge=8)]
+    """`chunks`, `two_streams`: tokens of a chunk, special tokens included; `max_tokens` bounds the whole record."""
+    own_encoders: bool
+    """`two_streams`: a second encoder for the second stream, started from the same weights, or one for both."""
+    joiner_layers: Positive
+    """`two_streams`: layers of the transformer over both streams."""
+    positions: Literal["fixed", "interpolated", "tiled"]
+    """The encoder's positions as they are, or stretched or repeated where its sequences are longer than its table."""
+    prediction_tokens: Annotated[int, Field(ge=8)] | None
+    """Longest record when predicting, instead of `max_tokens`; null for the same."""
+    performer_features: Positive | None
+    """Random features of linear attention (Performer) in every layer; null for exact attention."""
+
+
 class TransformerMember(Schedule):
     """A fine-tuned encoder with a classification head."""
 
@@ -128,8 +152,13 @@ class TransformerMember(Schedule):
     """A member on an encoder."""
     encoder: str
     """Name of an entry of `encoders`."""
-    pooling: Literal["first", "mean", "label_attention"]
-    """The head reads the first token, the L2-normalised mean of all tokens times 10, or attends for each label."""
+    long_records: LongRecords
+    """Records longer than one sequence; `max_tokens` is the most that is read of a record."""
+    pooling: Literal["first", "mean", "attention", "label_attention", "laat", "binary"]
+    """The head reads the first token, the L2-normalised mean of all tokens times 10, or attends with one query; attends
+    for each label in one layer or two (LAAT); or reads the mean with a small network of its own for each label."""
+    side_features: tuple[Literal["age", "sex", "lengths"], ...]
+    """What enters beside the text: age, sex, each section's characters; standardised by the fold's training rows."""
     soft_f1_weight: Share
     """Weight w of the loss (1 - w) BCE + w soft-F1, where `losses` doesn't name others."""
     losses: Losses

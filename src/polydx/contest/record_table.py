@@ -48,6 +48,7 @@ def arrow_schema(roles: ColumnRoles) -> pa.Schema:
             **{schema.NUMBER_PREFIX + name: pa.float64() for name in roles.numbers},
             **{schema.CATEGORY_PREFIX + name: pa.string() for name in roles.categories},
             schema.TEXT: pa.string(),
+            schema.PART_ENDS: pa.list_(pa.int32()),
             schema.LABELS: pa.list_(pa.string()),
             schema.DUPLICATE_GROUP: pa.int64(),
         }

@@ -4,12 +4,14 @@ One row a record, in the order train, test, unlabelled and, within each, of the 
 follows this order.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow.parquet as pq
 
 from polydx.artifacts import read_json
 
@@ -37,6 +39,11 @@ CATEGORY_PREFIX = "category_"
 """`category_<column>`: str or null."""
 TEXT = "text"
 """str: what models read: sex, age and all sections with their headings (`polydx.text.sections.compose`)."""
+PART_ENDS = "part_ends"
+"""list of int32: where each part of `TEXT` (sex, age, sections) ends, in characters, rising."""
+
+READ_BYTES = 1 << 16
+"""Bytes of a column read at a time; without a limit a column is read whole."""
 
 TRAIN, TEST, UNLABELLED = "train", "test", "unlabelled"
 
@@ -62,6 +69,20 @@ class Records:
         return targets
 
 
-def read_records(records: Path, labels: Path) -> Records:
-    """Read what the clean stage wrote."""
-    return Records(pd.read_parquet(records), tuple(read_json(labels)["labels"]))
+def read_records(records: Path, labels: Path, columns: Sequence[str] | None = None) -> Records:
+    """Read what the clean stage wrote; of its columns some, if they are named."""
+    return Records(
+        pd.read_parquet(records, columns=None if columns is None else list(columns)), tuple(read_json(labels)["labels"])
+    )
+
+
+def section_columns(records: Path) -> list[str]:
+    """Names of the sections' columns, in reading order."""
+    return [name for name in pq.read_schema(records).names if name.startswith(SECTION_PREFIX)]
+
+
+def read_batches(records: Path, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+    """Read some columns, `rows` rows at a time: the memory it takes doesn't grow with the table."""
+    with pq.ParquetFile(records, buffer_size=READ_BYTES) as file:
+        for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
+            yield batch.to_pandas()

@@ -1,17 +1,24 @@
 """Token ids of many texts, ragged in one flat array, padded only when a batch is made."""
 
+import hashlib
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from polydx.artifacts import Floats, fingerprint_arrays
+
 IntArray = npt.NDArray[np.int64]
 
 ENCODE_CHUNK = 1024
 """Texts handed to the tokenizer at a time: bounds its memory on large data."""
+HASHED_TOKENS = 1 << 20
+"""Tokens hashed at a time."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +29,15 @@ class TokenTable:
         ids: `[tokens]`, int32, all texts' ids behind each other, special tokens included.
         starts: `[texts + 1]`, int64, where each text starts in `ids`.
         pad_id: Id that fills a batch's short rows.
+        side: `[texts, features]`, float32, what enters the model beside the text; None where nothing does.
+        mapping: The file that `ids` lie in, if it is one.
     """
 
     ids: npt.NDArray[np.int32]
     starts: IntArray
     pad_id: int
+    side: Floats | None = None
+    mapping: mmap.mmap | None = None
 
     @property
     def lengths(self) -> IntArray:
@@ -40,7 +51,25 @@ class TokenTable:
         filled = np.arange(width) < lengths[:, None]
         input_ids = np.full((len(rows), width), self.pad_id, dtype=np.int64)
         input_ids[filled] = np.concatenate([self.ids[self.starts[row] : self.starts[row + 1]] for row in rows])
+        self._release()
         return torch.from_numpy(input_ids), torch.from_numpy(filled.astype(np.int64))
+
+    def side_of(self, rows: IntArray) -> dict[str, torch.Tensor]:
+        """The model's argument `side`, `[rows, features]`, if the texts have one."""
+        return {} if self.side is None else {"side": torch.from_numpy(self.side[rows])}
+
+    def fingerprint(self) -> str:
+        """Changes whenever any token, any start or any number beside a text does."""
+        digest = hashlib.sha256(fingerprint_arrays(self.starts, *([] if self.side is None else [self.side])).encode())
+        for start in range(0, len(self.ids), HASHED_TOKENS):
+            digest.update(fingerprint_arrays(self.ids[start : start + HASHED_TOKENS]).encode())
+            self._release()
+        return digest.hexdigest()
+
+    def _release(self) -> None:
+        """Unmap the pages just read: they stay in the system's cache, but no longer count as this process's memory."""
+        if self.mapping is not None:
+            self.mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int) -> TokenTable:
@@ -53,7 +82,12 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens:
             pieces.append(np.asarray(ids, dtype=np.int32))
             lengths.append(len(ids))
     ids = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
-    pad_id = tokenizer.pad_token_id
-    if not isinstance(pad_id, int):
-        raise TypeError(f"the tokenizer has no padding token: {type(tokenizer).__name__}")
-    return TokenTable(ids, np.cumsum(lengths, dtype=np.int64), pad_id)
+    return TokenTable(ids, np.cumsum(lengths, dtype=np.int64), special_id(tokenizer, "pad"))
+
+
+def special_id(tokenizer: PreTrainedTokenizerBase, name: Literal["pad", "cls", "sep"]) -> int:
+    """Id of a special token that every encoder's tokenizer has."""
+    found = getattr(tokenizer, f"{name}_token_id")
+    if not isinstance(found, int):
+        raise TypeError(f"the tokenizer has no {name} token: {type(tokenizer).__name__}")
+    return found

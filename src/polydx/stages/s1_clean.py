@@ -61,6 +61,7 @@ def run(paths: RunPaths, contest: Contest, clean: Clean) -> None:
                 schema.SEX: fields.sex,
                 **record_columns(roles, fields.sections, record.numbers, fields.categories),
                 schema.TEXT: fields.text,
+                schema.PART_ENDS: fields.part_ends,
                 schema.LABELS: candidate.labels,
             }
         )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from polydx.artifacts import Floats, read_array, write_array, write_json
 from polydx.config import Compute, LinearMember, Pseudo, TransformerMember
-from polydx.contest.records import PART, TEST, TEXT, TRAIN, UNLABELLED, read_records
+from polydx.contest.records import LABELS, PART, TEST, TRAIN, UNLABELLED, read_records
 from polydx.judge.folds import Folds, read_folds
 from polydx.paths import RunPaths
 from polydx.provenance import code_hash
@@ -45,12 +45,12 @@ def run(
         seed: The run's seed; the job's own is derived from it.
     """
     started = time.monotonic()
-    records = read_records(paths.records, paths.labels)
+    # The members read the texts themselves: a neural one piece by piece.
+    records = read_records(paths.records, paths.labels, [PART, LABELS])
     rows = _rows(records.table[PART].to_numpy(), records.targets(), read_folds(paths.folds), fold)
     if pseudo is not None:
         rows = _with_pseudo_rows(rows, paths.pseudo(round_number, fold))
-    texts = records.table[TEXT].tolist()
-    job = FoldJob(name, round_number, fold, texts, rows, pseudo, compute, paths, seed, code_hash(__name__))
+    job = FoldJob(name, round_number, fold, rows, pseudo, compute, paths, seed, code_hash(__name__))
     predict, figures = _fit(member, job, language)
 
     files = job.files

@@ -20,6 +20,7 @@ class CleanedFields:
         sex: The sex, or None.
         categories: None where missing.
         text: Sex, age and sections in one text, as models read it; "" where there is none of them.
+        part_ends: Where each of these parts ends in `text`, in characters.
     """
 
     sections: tuple[str | None, ...]
@@ -27,6 +28,7 @@ class CleanedFields:
     sex: Sex | None
     categories: tuple[str | None, ...]
     text: str
+    part_ends: tuple[int, ...]
 
 
 class RecordCleaner:
@@ -75,12 +77,14 @@ class RecordCleaner:
         sex_meant, sex_spelling = parse_sex(self._value_cleaner.clean(sex)[0])
         self.age_spellings[age_spelling] += 1
         self.sex_spellings[sex_spelling] += 1
+        composed = compose(sex_meant, age_years, list(zip(self._headings, texts, strict=True)), self._language)
         return CleanedFields(
             sections=tuple(texts),
             age_years=age_years,
             sex=sex_meant,
             categories=tuple(self._value_cleaner.clean(category)[0] for category in categories),
-            text=compose(sex_meant, age_years, list(zip(self._headings, texts, strict=True)), self._language),
+            text=composed.text,
+            part_ends=composed.ends,
         )
 
 

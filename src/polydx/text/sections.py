@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
 
 from polydx.text.demographics import DAYS_A_YEAR, Sex
 from polydx.text.normalise import Language
@@ -14,9 +16,16 @@ _SEX_WORDS: dict[str, dict[Sex, str]] = {
 _AGE_UNITS = {"zh": ("岁", "月", "天"), "en": (" years", " months", " days"), "tokens": (" years", " months", " days")}
 
 
+class Composed(NamedTuple):
+    """A text, and the places where its parts (sex, age, sections) end, in characters; a blank stands between parts."""
+
+    text: str
+    ends: tuple[int, ...]
+
+
 def compose(
     sex: Sex | None, age_years: float | None, sections: Sequence[tuple[str, str | None]], language: Language
-) -> str:
+) -> Composed:
     """Return one text, such as "男 7岁 主诉:反复咳嗽2月。 现病史:…"; unknown parts are left out.
 
     Args:
@@ -29,7 +38,8 @@ def compose(
     if age_years is not None:
         parts.append(_age_words(age_years, language))
     parts += [f"{heading}:{text}" if heading else text for heading, text in sections if text is not None]
-    return " ".join(parts)
+    ends = (end - 1 for end in accumulate(len(part) + 1 for part in parts))
+    return Composed(" ".join(parts), tuple(ends))
 
 
 def _age_words(age_years: float, language: Language) -> str:

@@ -43,16 +43,17 @@ class LabelledExamples:
 
     def fingerprint(self) -> str:
         """Changes whenever any example does."""
-        return fingerprint_arrays(self.tokens.ids, self.tokens.starts, self.rows, self.targets, self.pseudo)
+        return self.tokens.fingerprint() + fingerprint_arrays(self.rows, self.targets, self.pseudo)
 
     def batch(self, rows: IntArray, draw: np.random.Generator) -> dict[str, Tensor]:  # noqa: ARG002 - nothing is random
-        """`input_ids`, `attention_mask`, `targets`, `pseudo` of some examples."""
+        """`input_ids`, `attention_mask`, `targets`, `pseudo` of some examples, and `side` where the texts have it."""
         input_ids, attention_mask = self.tokens.pad(self.rows[rows])
         return {
             "input_ids": input_ids,
             "attention_mask": attention_mask,
             "targets": torch.from_numpy(self.targets[rows]),
             "pseudo": torch.from_numpy(self.pseudo[rows]),
+            **self.tokens.side_of(self.rows[rows]),
         }
 
 
@@ -60,7 +61,7 @@ class ClassificationTask(nn.Module):
     """The loss of a batch; pseudo-rows weigh what the ramp says.
 
     Args:
-        model: Takes `input_ids` and `attention_mask`, gives logits `[batch, labels]`.
+        model: Takes `input_ids` and `attention_mask`, and `side` where batches have it; gives logits `[batch, labels]`.
         objective: What is minimised.
         pseudo_weight: Weight of a pseudo-row by the share of training done.
     """
@@ -73,7 +74,8 @@ class ClassificationTask(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], progress: float) -> Tensor:
         """Scalar loss of one batch."""
-        logits = self.model(batch["input_ids"], batch["attention_mask"]).float()
+        side = {key: value for key, value in batch.items() if key == "side"}
+        logits = self.model(batch["input_ids"], batch["attention_mask"], **side).float()
         weights = torch.ones_like(logits[:, 0]).masked_fill(batch["pseudo"], self.pseudo_weight(progress))
         loss: Tensor = self.objective(logits, batch["targets"], weights, progress)
         return loss
@@ -81,7 +83,7 @@ class ClassificationTask(nn.Module):
 
 @torch.inference_mode()
 def predict_probabilities(
-    score: Callable[[Tensor, Tensor], Tensor],
+    score: Callable[..., Tensor],
     tokens: TokenTable,
     rows: IntArray,
     labels: int,
@@ -91,7 +93,8 @@ def predict_probabilities(
     """Probabilities of some rows, computed in batches of similar length.
 
     Args:
-        score: Gives logits `[batch, labels]` from `input_ids` and `attention_mask`; in evaluation mode.
+        score: Gives logits `[batch, labels]` from `input_ids` and `attention_mask`, and `side` where the texts have it;
+            in evaluation mode.
         tokens: All rows' tokens.
         rows: `[n]`, int64, which rows; may be empty.
         labels: Number of labels.
@@ -105,7 +108,8 @@ def predict_probabilities(
     for places in batches_by_tokens(tokens.lengths[rows], PREDICTION_TOKENS):
         input_ids, attention_mask = tokens.pad(rows[places])
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            logits = score(input_ids.to(device), attention_mask.to(device))
+            side = {key: value.to(device) for key, value in tokens.side_of(rows[places]).items()}
+            logits = score(input_ids.to(device), attention_mask.to(device), **side)
         probabilities[places] = logits.float().sigmoid().cpu().numpy()
     return probabilities
 
@@ -157,7 +161,7 @@ def train_classifier(
         examples,
         recipe,
         name=name,
-        is_head=lambda parameter: parameter.startswith("model.head."),
+        is_head=lambda parameter: parameter.startswith(("model.head.", "model.side.")),
         device=device,
         checkpoint=checkpoint,
         depends_on=depends_on,

@@ -50,7 +50,6 @@ class FoldJob:
 
     Attributes:
         member: Its name.
-        texts: Of all records.
         pseudo: Settings of the pseudo-labels; None in round 0.
         seed: The run's seed; the job's own is derived from it.
         code: Hash of the code behind the stage.
@@ -59,7 +58,6 @@ class FoldJob:
     member: str
     round_number: int
     fold: int
-    texts: list[str]
     rows: FoldRows
     pseudo: Pseudo | None
     compute: Compute

@@ -1,9 +1,11 @@
 """Fitting a linear member."""
 
 import numpy as np
+import pandas as pd
 
 from polydx.artifacts import Floats
 from polydx.config import LinearMember
+from polydx.contest.records import TEXT
 from polydx.model.linear import Features, fit_linear
 from polydx.stages.members.job import Fitted, FoldJob, IntArray
 from polydx.text.normalise import Language
@@ -11,7 +13,8 @@ from polydx.text.normalise import Language
 
 def fit(member: LinearMember, job: FoldJob, language: Language) -> Fitted:
     """Logistic regression has no time to ramp over: pseudo-rows get their final weight, and the likelier answer."""
-    rows, texts = job.rows, job.texts
+    rows = job.rows
+    texts = pd.read_parquet(job.paths.records, columns=[TEXT])[TEXT].tolist()
     weight = 1.0 if job.pseudo is None else job.pseudo.final_weight
     model = fit_linear(
         [texts[row] for row in rows.learned],

@@ -6,15 +6,16 @@ from functools import partial
 
 import torch
 
-from polydx.artifacts import replacing
+from polydx.artifacts import Floats, replacing
 from polydx.config import Adversary, Pseudo, TransformerMember
 from polydx.model.attention import choose_attention
 from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
-from polydx.model.encoders import check_length, load_encoder, load_tokenizer
+from polydx.model.encoders import load_encoder, load_tokenizer
 from polydx.model.heads import start_at_rates
+from polydx.model.record_tokens import read_rows, save_reading
 from polydx.model.starting import average_over_masks, reinitialise_top
-from polydx.model.tokens import encode
 from polydx.semi.ramps import pseudo_weight
+from polydx.stages.members.design import new_model, prediction_reading, training_reading
 from polydx.stages.members.job import Fitted, FoldJob, FoldRows
 from polydx.stages.recipes import new_recipe
 from polydx.train.classification import LabelledExamples, predict_probabilities, train_classifier
@@ -38,12 +39,15 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted:
     prepare(job.compute.threads, own_seed)
     device = pick_device(job.compute.device)
     rows, labels = job.rows, job.rows.targets.shape[1]
-    encoder = job.paths.encoder(member.encoder)
-    model = _start(member, job)
-    check_length(model.encoder, member.max_tokens, f"members.{job.member}.max_tokens")
-    tokens = encode(load_tokenizer(encoder), job.texts, member.max_tokens)
+    tokenizer = load_tokenizer(job.paths.encoder(member.encoder))
+    reading, later = training_reading(member), prediction_reading(member)
+    spool = job.checkpoint.parent
+    tokens = read_rows(tokenizer, job.paths.records, reading, spool)
+    model = _start(member, job, None if tokens.side is None else tokens.side[rows.training])
     recipe = _recipe(member, job, new_recipe(member, job.compute, device, own_seed))
-    choose_attention(model.encoder, device, recipe.bf16)
+    if member.long_records.performer_features is None:
+        for encoder in model.encoders:
+            choose_attention(encoder, device, recipe.bf16)
     report = train_classifier(
         model,
         LabelledExamples(tokens, rows.learned, rows.targets, rows.is_pseudo),
@@ -62,16 +66,19 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted:
     with replacing(job.files.model) as folder:
         folder.mkdir()
         save_classifier(model, folder)
+        save_reading(later, folder)
+    longer = tokens if later == reading else read_rows(tokenizer, job.paths.records, later, spool)
     return Fitted(
-        lambda places: predict_probabilities(model, tokens, places, labels, device, recipe.bf16), asdict(report)
+        lambda places: predict_probabilities(model, longer, places, labels, device, recipe.bf16), asdict(report)
     )
 
 
-def _start(member: TransformerMember, job: FoldJob) -> TextClassifier:
+def _start(member: TransformerMember, job: FoldJob, side: Floats | None) -> TextClassifier:
+    """`side` is `[training rows, features]`, the numbers beside the text that set their scale."""
     if job.previous is None:
         encoder = load_encoder(job.paths.encoder(member.encoder), member.dropout)
         reinitialise_top(encoder, member.reinitialised_layers, f"members.{job.member}.reinitialised_layers")
-        model = TextClassifier(encoder, job.rows.targets.shape[1], member.pooling, member.dropout)
+        model = new_model(encoder, job.member, member, job.rows.targets.shape[1], side)
         start_at_rates(model.head.bias, job.rows.targets[~job.rows.is_pseudo])
         with torch.no_grad():
             # The objective adds what is missing to the labels' rates.
@@ -80,8 +87,9 @@ def _start(member: TransformerMember, job: FoldJob) -> TextClassifier:
         model = load_classifier(job.previous, member.dropout)
     average_over_masks(model.head, member.dropout_samples)
     if member.gradient_checkpointing:
-        # Renamed in later versions of the library, which keep this name until version 6.
-        model.encoder.gradient_checkpointing_enable({"use_reentrant": False})
+        for each in model.encoders:
+            # Renamed in later versions of the library, which keep this name until version 6.
+            each.gradient_checkpointing_enable({"use_reentrant": False})
     return model
 
 
