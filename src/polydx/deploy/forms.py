@@ -16,7 +16,7 @@ from polydx.deploy.low_rank import with_low_rank_embedding
 from polydx.deploy.onnx_models import export_onnx, quantise_dynamic, quantise_static
 from polydx.deploy.onnx_runtime import load_onnx
 from polydx.deploy.pruning import Importances, importances, keep_heads, keep_neurons, most_important
-from polydx.deploy.student_model import ONNX_FILE, StudentModel
+from polydx.deploy.student_model import ONNX_FILE, StudentModel, word_embedding
 from polydx.deploy.vocabulary import prune_vocabulary
 from polydx.model.encoders import save_folder
 from polydx.model.tokens import IntArray, encode
@@ -92,7 +92,10 @@ def make_form(
         UserError: The tokenizer is of a kind whose vocabulary can't be pruned.
     """
     if name == "bf16":
-        return _stock(copy.deepcopy(model).to(torch.bfloat16), tokenizer)
+        halved = copy.deepcopy(model)
+        module: torch.nn.Module = halved
+        module.to(torch.bfloat16)
+        return _stock(halved, tokenizer)
     if name == "vocabulary":
         return _stock(*prune_vocabulary(model, tokenizer, material.texts))
     if name == "neurons":
@@ -114,7 +117,7 @@ def _exported(
     name: FormName, model: StudentModel, tokenizer: PreTrainedTokenizerBase, material: Material, sizes: Sizes
 ) -> StudentModel:
     if name == "low_rank":
-        return with_low_rank_embedding(model, min(sizes.rank, *model.get_input_embeddings().weight.shape))
+        return with_low_rank_embedding(model, min(sizes.rank, *word_embedding(model).weight.shape))
     if name == "heads":
         kept = most_important(_importances(model, tokenizer, material).heads, sizes.heads)
         return keep_heads(model, kept)

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from polydx.deploy.student_model import StudentModel
+from polydx.deploy.student_model import StudentModel, word_embedding
 
 
 class LowRankEmbedding(nn.Module):
@@ -42,6 +42,5 @@ class LowRankEmbedding(nn.Module):
 def with_low_rank_embedding(model: StudentModel, rank: int) -> StudentModel:
     """Copy a student with its word embedding at rank r; the model given is left as it is."""
     smaller = copy.deepcopy(model)
-    table = smaller.get_input_embeddings().weight
-    smaller.set_input_embeddings(LowRankEmbedding(table, rank))
+    smaller.set_input_embeddings(LowRankEmbedding(word_embedding(model).weight, rank))
     return smaller

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoModelForSequenceClassification,
     BertForSequenceClassification,
@@ -94,6 +94,14 @@ def load_student(folder: Path) -> LoadedStudent:
     cleaner = RecordCleaner(card.columns.sections, card.headings, card.placeholders, card.language)
     score = load_onnx(onnx, torch.get_num_threads()) if model is None else None
     return LoadedStudent(card, model, score, load_tokenizer(folder), cleaner)
+
+
+def word_embedding(model: StudentModel) -> nn.Embedding:
+    """A student's table of word embeddings."""
+    table = model.get_input_embeddings()
+    if not isinstance(table, nn.Embedding):
+        raise TypeError(f"{type(model).__name__} has a {type(table).__name__} for its words")
+    return table
 
 
 def load_model(folder: Path) -> StudentModel:

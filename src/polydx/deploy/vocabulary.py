@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from polydx.deploy.student_model import StudentModel
+from polydx.deploy.student_model import StudentModel, word_embedding
 from polydx.errors import UserError
 from polydx.model.tokens import encode
 
@@ -45,10 +45,10 @@ def prune_vocabulary(
     special = [getattr(tokenizer, f"{name}_id") for name in SPECIAL]
     kept = np.union1d(np.unique(encode(tokenizer, texts, ALL_TOKENS).ids), special).astype(np.int64)
     smaller = copy.deepcopy(model)
-    table = smaller.get_input_embeddings()
+    table = word_embedding(model).weight.detach()
     new_id = {int(old): new for new, old in enumerate(kept)}
     padding = new_id[tokenizer.pad_token_id]
-    smaller.set_input_embeddings(nn.Embedding.from_pretrained(table.weight[kept], freeze=False, padding_idx=padding))
+    smaller.set_input_embeddings(nn.Embedding.from_pretrained(table[kept], freeze=False, padding_idx=padding))
     smaller.config.vocab_size = len(kept)
     smaller.config.pad_token_id = padding
     return SmallerVocabulary(smaller, renumbered(tokenizer, new_id))
