@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from polydx.model.encoders import keep_layers, load_encoder
-from polydx.model.heads import MEAN_SCALE, LabelAttentionHead, PooledHead
+from polydx.model.heads import MEAN_SCALE, BinaryHeads, Head, PooledHead
 
 Student = BertForSequenceClassification | ErnieForSequenceClassification
 
@@ -115,17 +115,20 @@ def add_pooling_layer(body: PreTrainedModel) -> None:
 
 
 @torch.no_grad()
-def take_head(student: Student, head: PooledHead | LabelAttentionHead) -> None:
+def take_head(student: Student, head: Head) -> None:
     """Start a student's linear head from a teacher's, scaled to what the open pooler hands it.
 
     A teacher on the normalised mean reads a vector of length `MEAN_SCALE`, the student one of length
     `POOLER_SLOPE` sqrt(width) in about the same direction. The weights of a head that attends for each label weigh the
-    same features, only at chosen tokens: a start too. The bias is left as it is.
+    same features, only at chosen tokens: a start too. A network for each label has no such weights, and leaves the
+    student's as they are. The bias is left as it is.
 
     Args:
         student: With a pooling layer.
         head: Of the classifier whose layers the student keeps.
     """
+    if isinstance(head, BinaryHeads):
+        return
     width = student.config.hidden_size
     scale = MEAN_SCALE / width**0.5 if isinstance(head, PooledHead) and head.pooling == "mean" else 1.0
     student.classifier.weight.copy_(head.weight * scale / POOLER_SLOPE)
