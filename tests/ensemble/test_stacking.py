@@ -3,10 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from polydx.ensemble import stacking
 from polydx.ensemble.combination import combine, fit_combination
 from polydx.ensemble.fusion import mean
 from polydx.ensemble.record_features import RecordFeatures, no_features
-from polydx.ensemble.stacking import StackerRecipe, StackInputs, column_names, fit_stacker
+from polydx.ensemble.stacking import StackerRecipe, StackInputs, _keep_rows, column_names, fit_stacker
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.metrics import macro_f1
 
@@ -67,6 +68,21 @@ def test_rare_labels_share_a_model_and_an_unseen_one_stays_unlikely():
     ]
     fused = stacker.predict(inputs)
     assert fused[:, 4].mean() < 0.05
+
+
+def test_a_long_pooled_table_keeps_all_positives_and_weighs_the_negatives_it_drew(monkeypatch):
+    inputs, targets = problem(rows=4000)
+    whole = fit_stacker(inputs, targets, replace(RECIPE, frequent_positives=10_000))
+    monkeypatch.setattr(stacking, "POOLED_ROWS", 6_000)
+    sampled = fit_stacker(inputs, targets, replace(RECIPE, frequent_positives=10_000))
+    tables = [stacker.models[0].booster.dump_model()["tree_info"][0]["tree_structure"] for stacker in (whole, sampled)]
+    assert tables[0]["internal_count"] == 20_000
+    assert tables[1]["internal_count"] == pytest.approx(6_000, rel=0.05)
+    # Without the weights, the sample's rates would be more than three times too high.
+    np.testing.assert_allclose(sampled.predict(inputs).mean(axis=0), whole.predict(inputs).mean(axis=0), atol=0.01)
+    rows, weight = _keep_rows(targets, 6_000, seed=0)
+    assert all(np.isin(np.flatnonzero(column), kept).all() for column, kept in zip(targets.T, rows, strict=True))
+    assert sum(map(len, rows)) - targets.sum() == pytest.approx((targets.size - targets.sum()) / weight, rel=0.05)
 
 
 @pytest.mark.parametrize("frequent_positives", [0, 10_000])

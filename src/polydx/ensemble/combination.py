@@ -11,7 +11,7 @@ from polydx.judge.metrics import Mask
 Coefficients = npt.NDArray[np.float64]
 
 
-def fit_combination(odds: Floats, targets: Mask, ridge: float) -> Coefficients:
+def fit_combination(odds: Floats, targets: Mask, ridge: float, row_weights: Floats | None = None) -> Coefficients:
     """Fit log-odds of a label as `odds @ weights + intercept`, by maximum penalised likelihood.
 
     The penalty `ridge / 2 * |weights - 1 / columns|^2` pulls towards the plain mean, so that few positives leave it as
@@ -21,6 +21,7 @@ def fit_combination(odds: Floats, targets: Mask, ridge: float) -> Coefficients:
         odds: `[rows, columns]`, float32.
         targets: `[rows]`, bool.
         ridge: Strength of the pull, in rows' worth of curvature.
+        row_weights: `[rows]`, how many rows each stands for; one each if None.
 
     Returns:
         `[columns + 1]`, float64: weights, intercept.
@@ -29,11 +30,12 @@ def fit_combination(odds: Floats, targets: Mask, ridge: float) -> Coefficients:
     design = np.column_stack([odds, np.ones(len(odds))]).astype(np.float64)
     start = np.append(np.full(columns, 1 / columns), 0.0)
     penalty = np.append(np.full(columns, ridge), ridge / 100)
+    weights = np.ones(len(odds)) if row_weights is None else row_weights.astype(np.float64)
 
     def objective(coefficients: Coefficients) -> tuple[float, Coefficients]:
         fitted, pull = design @ coefficients, coefficients - start
-        loss = np.logaddexp(0, fitted).sum() - fitted[targets].sum() + (penalty * pull**2).sum() / 2
-        return float(loss), design.T @ (expit(fitted) - targets) + penalty * pull
+        loss = weights @ (np.logaddexp(0, fitted) - fitted * targets) + (penalty * pull**2).sum() / 2
+        return float(loss), design.T @ (weights * (expit(fitted) - targets)) + penalty * pull
 
     found: Coefficients = minimize(objective, start, jac=True, method="L-BFGS-B").x
     return found

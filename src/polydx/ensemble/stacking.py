@@ -1,9 +1,10 @@
 """LightGBM on top of the members: a label sees their log-odds for it and for related labels, and the record's features.
 
 Labels with enough positives get a model each; the rarer ones share one, with the label as a feature, since one model a
-label learns noise there, and one model for all labels at once does not fit in memory on large problems. Every model
-starts from a regularised logistic combination of the members' log-odds, so that trees add what a weighted mean can't
-say instead of learning the mean again step by step.
+label learns noise there. Their table has a row for each record and label; where it would grow too long, all positives
+stay, and a sample of the negatives stands for the rest by its weight. Every model starts from a regularised logistic
+combination of the members' log-odds, so that trees add what a weighted mean can't say instead of learning the mean
+again step by step.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from polydx.judge.metrics import Mask
 Integers = npt.NDArray[np.int64]
 _RELATED_LABELS = 4
 _RIDGE = 20.0
+POOLED_ROWS = 2_000_000
+"""Longest table of the model that rare labels share: some 300 MB."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +101,17 @@ class Stacker:
 
     def predict(self, inputs: StackInputs) -> Floats:
         """Fused probabilities `[rows, labels]`, float32."""
-        columns = _Columns(inputs, self.related)
+        columns = StackColumns(inputs, self.related)
 
-        def predict_one(model: LabelModel) -> Floats:
-            trees = model.booster.predict(columns.design(model.labels), raw_score=True, num_threads=1)
-            fused = probability(trees + combine(columns.own(model.labels), model.start))
-            return fused.reshape(len(model.labels), -1).T
+        def predict_one(model: LabelModel, label: int) -> Floats:
+            trees = model.booster.predict(columns.design(label), raw_score=True, num_threads=1)
+            return probability(trees + combine(columns.own(label), model.start))
 
+        jobs = [(model, label) for model in self.models for label in model.labels]
         fused = np.empty(inputs.members.shape[1:], dtype=np.float32)
         with ThreadPoolExecutor(self.threads) as pool:
-            for model, part in zip(self.models, pool.map(predict_one, self.models), strict=True):
-                fused[:, model.labels] = part
+            for (_, label), part in zip(jobs, pool.map(predict_one, *zip(*jobs, strict=True)), strict=True):
+                fused[:, label] = part
         return fused
 
     def importance(self, names: Sequence[str]) -> dict[str, float]:
@@ -127,21 +130,26 @@ def fit_stacker(inputs: StackInputs, targets: Mask, recipe: StackerRecipe) -> St
         recipe: How.
     """
     related = _related_labels(log_odds(inputs.members).mean(axis=0))
-    columns = _Columns(inputs, related)
+    columns = StackColumns(inputs, related)
     frequent = targets.sum(axis=0) >= recipe.frequent_positives
     groups: list[tuple[int, ...]] = [(int(label),) for label in np.flatnonzero(frequent)]
     if not frequent.all():
         groups.append(tuple(np.flatnonzero(~frequent).tolist()))
 
     def fit_one(labels: tuple[int, ...]) -> LabelModel:
-        wanted, own = targets[:, labels].T.ravel(), columns.own(labels)
-        start = fit_combination(own, wanted, _RIDGE)
+        rows, negative_weight = _keep_rows(targets[:, labels], POOLED_ROWS, recipe.seed)
+        parts = list(zip(labels, rows, strict=True))
+        wanted = np.concatenate([targets[kept, label] for label, kept in parts])
+        own = np.concatenate([columns.own(label)[kept] for label, kept in parts])
+        weights = np.where(wanted, 1.0, negative_weight).astype(np.float32)
+        start = fit_combination(own, wanted, _RIDGE, weights)
         data = lightgbm.Dataset(
-            columns.design(labels),
+            np.concatenate([columns.design(label)[kept] for label, kept in parts]),
             wanted.astype(np.float32),
+            weight=weights,
             init_score=combine(own, start),
             categorical_feature=columns.categorical(),
-            params={"verbosity": -1},
+            params=_parameters(recipe),
         )
         return LabelModel(labels, start, lightgbm.train(_parameters(recipe), data, num_boost_round=recipe.trees))
 
@@ -162,8 +170,27 @@ def column_names(members: Sequence[str], widths: Sequence[int], records: RecordF
     ]
 
 
-class _Columns:
-    """Builds the columns of one label, or of several stacked label after label."""
+def _keep_rows(targets: Mask, most: int, seed: int) -> tuple[list[Integers], float]:
+    """Keep all positives, and as many negatives of each label, drawn alike, as bring the table near `most` rows.
+
+    Args:
+        targets: `[rows, labels]`, bool, of the labels that share a model.
+        most: Rows of the table, over all labels; a single label keeps all its rows.
+        seed: Of the draw.
+
+    Returns:
+        The rows kept of each label, and how many negatives each kept negative stands for.
+    """
+    positives = int(targets.sum())
+    share = max(most - positives, positives) / max(targets.size - positives, 1)
+    if share >= 1.0 or targets.shape[1] == 1:
+        return [np.arange(len(targets))] * targets.shape[1], 1.0
+    draw = np.random.default_rng(seed)
+    return [np.flatnonzero(column | (draw.random(len(column)) < share)) for column in targets.T], 1.0 / share
+
+
+class StackColumns:
+    """Builds what the stacker sees of one label at a time."""
 
     def __init__(self, inputs: StackInputs, related: Integers) -> None:
         self._odds, self._rates, self._records, self._related = (
@@ -176,15 +203,12 @@ class _Columns:
         self._highest = self._mean.max(axis=1)
         self._expected = inputs.members.mean(axis=0).sum(axis=1)
 
-    def own(self, labels: tuple[int, ...]) -> Floats:
-        """The members' log-odds: `[labels * rows, members]`."""
-        return np.concatenate([self._odds[:, :, label].T for label in labels])
+    def own(self, label: int) -> Floats:
+        """The members' log-odds: `[rows, members]`."""
+        return self._odds[:, :, label].T
 
-    def design(self, labels: tuple[int, ...]) -> Floats:
-        """All columns, as `column_names` calls them: `[labels * rows, columns]`, float32."""
-        return np.concatenate([self._of_label(label) for label in labels])
-
-    def _of_label(self, label: int) -> Floats:
+    def design(self, label: int) -> Floats:
+        """All columns, as `column_names` calls them: `[rows, columns]`, float32."""
         place = np.full(len(self._mean), label, dtype=np.float32)
         return np.column_stack(
             [

@@ -199,6 +199,7 @@ def _fit_transformer(
     checkpoint: Path,
 ) -> tuple[Predict, dict[str, float]]:
     """`previous` is the classifier of the round before, to go on from; without it the encoder's weights start."""
+    from polydx.model.attention import choose_attention
     from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
     from polydx.model.encoders import check_length, load_encoder, load_tokenizer
     from polydx.model.heads import start_at_rates
@@ -219,6 +220,7 @@ def _fit_transformer(
     else:
         model = load_classifier(previous, member.dropout)
     check_length(model.encoder, member.max_tokens, f"members.{name}.max_tokens")
+    choose_attention(model.encoder, device, bf16)
     tokens = encode(load_tokenizer(encoder), texts, member.max_tokens)
     adversary = member.adversary
     report = train_classifier(

@@ -29,7 +29,7 @@ DUPLICATE_SHARE = 0.03
 SHORTEST_REPEATED = 300
 OWN_COMPLAINT = 0.15
 """Share of chief complaints that come from the group of another diagnosis of the patient."""
-FACT_SHARE = 0.38
+FACT_SHARE = 0.3
 """Share of a record's text that states facts."""
 CHARACTERS_A_FACT = 13
 """About how much text a fact takes."""
