@@ -10,7 +10,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from polydx.model.layers import classify_first, first_token, trace
+from polydx.model.layers import body_of, classify_first, first_token, trace
 
 SIZES = {
     "vocab_size": 30,
@@ -34,7 +34,7 @@ def model(request: pytest.FixtureRequest) -> PreTrainedModel:
 
 @torch.no_grad()
 def test_the_first_token_alone_gives_the_stock_logits(model: PreTrainedModel) -> None:
-    found = classify_first(model, first_token(model.base_model, IDS, MASK))
+    found = classify_first(model, first_token(body_of(model), IDS, MASK))
     torch.testing.assert_close(found, model(input_ids=IDS, attention_mask=MASK).logits, rtol=0, atol=1e-6)
 
 
@@ -42,7 +42,7 @@ def test_the_first_token_alone_gives_the_stock_logits(model: PreTrainedModel) ->
 def test_a_trace_shows_the_stock_models_states_and_attention(model: PreTrainedModel) -> None:
     model.set_attn_implementation("eager")
     stock = model(input_ids=IDS, attention_mask=MASK, output_hidden_states=True, output_attentions=True)
-    shown = trace(model.base_model, IDS, MASK)
+    shown = trace(body_of(model), IDS, MASK)
     real = MASK.bool()
     states = [shown.embedded, *(layer.hidden for layer in shown.layers)]
     assert len(states) == len(stock.hidden_states) == 4
@@ -53,3 +53,10 @@ def test_a_trace_shows_the_stock_models_states_and_attention(model: PreTrainedMo
         attention = scores.masked_fill(~real[:, None, None], float("-inf")).softmax(-1)
         torch.testing.assert_close(attention, expected, rtol=0, atol=1e-6)
         assert layer.value.shape == (2, 2, 5, 4)
+
+
+@torch.no_grad()
+def test_both_kernels_give_the_same(model: PreTrainedModel) -> None:
+    exact = first_token(body_of(model), IDS, MASK)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(first_token(body_of(model), IDS, MASK).float(), exact, rtol=0, atol=5e-2)

@@ -7,9 +7,12 @@ last layer for every token. Of the others only keys and values are needed: a six
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
+
+from polydx.model.attention import matmul_attention
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,10 @@ def _run(layer: nn.Module, asking: Tensor, hidden: Tensor, mask: Tensor) -> Laye
         return projected.view(*projected.shape[:2], heads, -1).transpose(1, 2)
 
     query, key, value = project("query", asking), project("key", hidden), project("value", hidden)
-    context = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    attended: Tensor = attention.get_submodule("output")(context.transpose(1, 2).flatten(2), asking)
+    if query.dtype == torch.bfloat16 and query.device.type == "cpu":
+        context, _ = matmul_attention(layer, query, key, value, mask)
+    else:
+        context = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
+    attended: Tensor = attention.get_submodule("output")(context.flatten(2), asking)
     after: Tensor = layer.get_submodule("output")(layer.get_submodule("intermediate")(attended), attended)
     return LayerTrace(query, key, value, after)
