@@ -209,7 +209,7 @@ ARGUMENT_FAULTS = {
     "impossible_date": ("run.name=2022-13-45", "its value is not valid YAML; quote it"),
     "unknown_section": ("spilt.folds=3", "there is no section 'spilt'; did you mean 'split'?"),
     "unknown_entry": ("members.wrods.word_ngrams=3", "there is no section 'members.wrods'; did you mean 'words'?"),
-    "far_off": ("qqq.folds=3", "there is no section 'qqq'; choose one of clean, compute, contest"),
+    "far_off": ("qqq.folds=3", "there is no section 'qqq'; choose one of clean, compress, compute, contest"),
     "null_section": ("contest.sample.train=3", "there is no section 'contest.sample'; set it whole, as"),
     "unknown_loss": (
         "members.letters.losses.weights={bec: 1.0}",
