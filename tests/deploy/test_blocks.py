@@ -1,6 +1,8 @@
 """Block-wise output: what a job leaves at every possible moment of its death is gone on with to the same bytes."""
 
+import fcntl
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -78,3 +80,19 @@ def test_two_writers_of_one_output_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="another process"), BlockWriter(target, "same"):
             pass
     assert target.read_bytes() == BLOCKS[0][0].encode()
+
+
+def test_a_file_that_was_finished_meanwhile_is_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "out.jsonl"
+    flock = fcntl.flock
+
+    def late(file: IO[bytes], operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        partial_files(target)[0].replace(target)  # what the process that held it does last
+        flock(file, operation)
+
+    partial_files(target)[0].write_bytes(WHOLE)
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(UserError, match="another process"), BlockWriter(target, "same"):
+        pass
+    assert target.read_bytes() == WHOLE

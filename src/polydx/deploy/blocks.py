@@ -57,12 +57,10 @@ class BlockWriter:
         """
         self._target.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._part.open("ab")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._hold():
             self._file.close()
             problem, fix = "another process is writing it", "wait for it, or name another --output"
-            raise UserError(str(self._target), problem, fix) from None
+            raise UserError(str(self._target), problem, fix)
         earlier = self._earlier()
         if earlier is not None:
             self.discarded = earlier.identity != self._state.identity
@@ -95,6 +93,14 @@ class BlockWriter:
             self._part.replace(self._target)
             self._state_file.unlink(missing_ok=True)
         self._file.close()
+
+    def _hold(self) -> bool:
+        """Lock the open file; False where another process has it, or finished and renamed it since it was opened."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.path.samestat(os.fstat(self._file.fileno()), self._part.stat())
+        except (BlockingIOError, FileNotFoundError):
+            return False
 
     def _earlier(self) -> State | None:
         """What an earlier job left; None where it left nothing that can be understood."""
