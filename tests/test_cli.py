@@ -79,7 +79,15 @@ def test_a_bug_gets_its_traceback() -> None:
 def test_score_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     files = [str(write("submission.json", SUBMISSION)), str(write("truth.json", TRUTH))]
     assert main(["score", *files]) == 0
-    expected = {"macro_f1": (1 + 2 / 3) / 2, "macro_f1_present": (1 + 2 / 3) / 2, "micro_f1": 6 / 7}
+    expected = {
+        "macro_f1": (1 + 2 / 3) / 2,
+        "macro_f1_present": (1 + 2 / 3) / 2,
+        "micro_f1": 6 / 7,
+        "samples_f1": (1 + 1 + 2 / 3) / 3,
+        "macro_precision": 1.0,
+        "macro_recall": (1 + 1 / 2) / 2,
+        "macro_f2": (1 + 5 / 9) / 2,
+    }
     found = json.loads(capsys.readouterr().out)
     assert found == {name: pytest.approx(value) for name, value in expected.items()} | {"records": 3, "labels": 2}
 

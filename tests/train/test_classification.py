@@ -229,7 +229,7 @@ def test_numbers_beside_the_text_reach_the_model_in_training_and_prediction(toke
     assert some.fingerprint() != replace(some, tokens=replace(tokens, side=side + 1)).fingerprint()
     batch = some.batch(np.array([0, 3]), np.random.default_rng(0))
     assert batch["side"].tolist() == [[5.0], [8.0]]
-    loss = ClassificationTask(side_model, 0.0, lambda _progress: 1.0)(batch, 0.5)
+    loss = ClassificationTask(side_model, mixed(0.0), lambda _progress: 1.0)(batch, 0.5)
     logits = side_model(batch["input_ids"], batch["attention_mask"], side=batch["side"])
     assert loss.item() == pytest.approx(bce(logits, batch["targets"], torch.ones(2)).item(), abs=1e-6)
 
