@@ -162,7 +162,7 @@ def test_the_truth_fills_every_entry(run, tmp_path, capsys):
     write(tmp_path / "truth.json", {"r2": ["b"], "r1": ["a", "unofficial"]})
     check(run, contest_of(tmp_path, truth="truth.json"))
     said = capsys.readouterr()
-    assert "test macro-F1 1.0000, out of fold -0.5000 above it" in said.err
+    assert "test macro-F1 1.0000, out of fold 0.5000 below it" in said.err
     names = ("Macro-F1 of run r", "tfidf.round0", "mean", "final", "small_ernie: 5.000 → 2.250")
     assert all(name in said.out for name in names)
 

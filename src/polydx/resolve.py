@@ -5,7 +5,7 @@ Every fault is a `UserError` that names the file and line, or the argument, it c
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from polydx.artifacts import write_text
-from polydx.config import Settings, TransformerMember, sections
+from polydx.config import Settings, sections
+from polydx.config.contradictions import Key, contradictions
 from polydx.errors import UserError
 
 BASE = "base.yaml"
@@ -23,7 +24,6 @@ NAMED_ENTRIES = ("encoders", "members")
 LONGEST_SHOWN = 60
 """Characters of a value that an error shows."""
 
-Key = tuple[str, ...]
 Tree = dict[str, Any]
 
 
@@ -50,7 +50,7 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
         raise _first_fault(error, places, path) from None
-    for key, problem, fix in _contradictions(settings):
+    for key, problem, fix in contradictions(settings):
         raise UserError(f"{_place(key, places, path)}: {'.'.join(key)}", problem, fix)
     return settings
 
@@ -208,129 +208,3 @@ def _first_fault(error: ValidationError, places: Mapping[Key, str], path: Path) 
         return UserError(f"{place}: {name}.kind", f"is {_shown(kind)}", f"use {' or '.join(ENTRY_DEFAULTS)}")
     message = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
     return UserError(f"{place}: {name}", f"is {shown}", message)
-
-
-def _contradictions(settings: Settings) -> Iterator[tuple[Key, str, str]]:
-    """Values that are fine one by one but not together: (key, problem, fix)."""
-    known = ", ".join(settings.encoders) or "none"
-    for name, encoder in settings.encoders.items():
-        key = ("encoders", name)
-        if encoder.source == "pretrained" and (encoder.path is None) == (encoder.package is None):
-            yield (*key, "source"), "is pretrained", "set exactly one of path and package"
-        if encoder.source == "own" and encoder.hidden_size % encoder.heads:
-            yield (*key, "heads"), f"is {encoder.heads}", f"choose a divisor of hidden_size {encoder.hidden_size}"
-        if encoder.source == "own" and encoder.pretrain.max_tokens > encoder.max_positions:
-            yield (
-                (*key, "pretrain", "max_tokens"),
-                f"is {encoder.pretrain.max_tokens}",
-                f"stay within max_positions {encoder.max_positions}",
-            )
-    for name, member in settings.members.items():
-        if isinstance(member, TransformerMember):
-            key = ("members", name)
-            if member.encoder not in settings.encoders:
-                yield (*key, "encoder"), f"{member.encoder!r} is not in encoders", f"choose one of: {known}"
-                return
-            encoder = settings.encoders[member.encoder]
-            positions = encoder.max_positions if encoder.source == "own" else None
-            for field, problem, fix in _length_contradictions(member, positions):
-                yield (*key, *field), problem, fix
-            yield from _member_contradictions(key, member)
-        elif member.character_ngrams is not None and member.character_ngrams[0] > member.character_ngrams[1]:
-            yield ("members", name, "character_ngrams"), "shortest is above longest", "write [shortest, longest]"
-    yield from _section_contradictions(settings, known)
-
-
-def _member_contradictions(key: Key, member: TransformerMember) -> Iterator[tuple[Key, str, str]]:
-    losses = member.losses
-    if losses.later_weights and not losses.weights:
-        yield (
-            (*key, "losses", "later_weights"),
-            "has no weights to come from",
-            "name the first losses in losses.weights",
-        )
-    if losses.ramp[0] > losses.ramp[1]:
-        yield (*key, "losses", "ramp"), f"is {list(losses.ramp)}", "write [start, end], rising"
-    if member.adversary.method == "freelb" and member.adversary.target == "table":
-        yield (*key, "adversary", "target"), "is table, but FreeLB perturbs positions", "use target: positions"
-    if member.patience is not None and member.weights != "inner":
-        yield (*key, "patience"), f"is {member.patience}", "patience needs rows to watch: use weights: inner, or null"
-
-
-def _length_contradictions(member: TransformerMember, positions: int | None) -> Iterator[tuple[Key, str, str]]:
-    """Lengths of one member that don't fit each other, or the `positions` of its encoder where they are known."""
-    long = member.long_records
-    most: dict[Key, int] = {("max_tokens",): member.max_tokens}
-    if long.prediction_tokens is not None:
-        most[("long_records", "prediction_tokens")] = long.prediction_tokens
-    if long.mode in ("chunks", "two_streams"):
-        if member.pooling == "first":
-            yield ("pooling",), f"is first, but records are read in {long.mode}", "use a head that reads every token"
-        if long.mode == "two_streams":
-            for field, tokens in most.items():
-                if tokens > 2 * long.chunk_tokens:
-                    yield field, f"is {tokens}", f"stay within two streams of chunk_tokens {long.chunk_tokens}"
-        most = {("long_records", "chunk_tokens"): min(long.chunk_tokens, max(most.values()))}
-    if positions is not None and long.positions == "fixed":
-        for field, tokens in most.items():
-            if tokens > positions:
-                fix = f"stay within max_positions {positions} of encoder {member.encoder}"
-                yield field, f"is {tokens}", fix
-
-
-def _section_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key, str, str]]:
-    columns = settings.contest.columns
-    named = [columns.id, *columns.sections, *columns.numbers, *columns.categories, columns.labels]
-    named += [column for column in (columns.age, columns.sex) if column is not None]
-    for column in named:
-        if named.count(column) > 1:
-            yield ("contest", "columns"), f"column {column!r} has two roles", "give each column one role"
-            return
-    if settings.split.repeats > 1 and settings.split.scheme != "repeated":
-        yield ("split", "repeats"), f"is {settings.split.repeats}", "use split.scheme=repeated, or 1 repeat"
-    pseudo = settings.pseudo
-    if pseudo.rounds and not pseudo.test_rows and settings.contest.unlabelled is None:
-        yield ("pseudo", "rounds"), f"is {pseudo.rounds}, but no rows to label", "allow test_rows or give unlabelled"
-    if pseudo.ramp_start > pseudo.ramp_end:
-        yield ("pseudo", "ramp_start"), f"is {pseudo.ramp_start}", f"stay at or below ramp_end {pseudo.ramp_end}"
-    if pseudo.cutoff == "fixed" and pseudo.negative_below >= pseudo.positive_above:
-        fix = f"stay below positive_above {pseudo.positive_above}"
-        yield ("pseudo", "negative_below"), f"is {pseudo.negative_below}", fix
-    if settings.distil.enabled:
-        yield from _distil_contradictions(settings, known)
-    if settings.stack.min_labels > settings.stack.max_labels:
-        yield (
-            ("stack", "min_labels"),
-            f"is {settings.stack.min_labels}",
-            f"stay at or below max_labels {settings.stack.max_labels}",
-        )
-
-
-def _distil_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key, str, str]]:
-    distil, lessons = settings.distil, settings.distil.lessons
-    if distil.encoder not in settings.encoders:
-        yield ("distil", "encoder"), f"{distil.encoder!r} is not in encoders", f"choose one of: {known}"
-    alike = [
-        name
-        for name, member in settings.members.items()
-        if isinstance(member, TransformerMember) and member.encoder == distil.encoder
-    ]
-    for key, name in ((("distil", "start"), distil.start), (("distil", "lessons", "teacher"), lessons.teacher)):
-        if name is not None and name not in alike:
-            fix = f"choose a member on distil.encoder {distil.encoder!r}: " + (", ".join(alike) or "there is none")
-            yield key, f"is {name!r}", fix
-    for name in distil.teacher_weights:
-        if name not in settings.members:
-            fix = "choose one of: " + ", ".join(settings.members)
-            yield ("distil", "teacher_weights", name), f"{name!r} is not in members", fix
-    if distil.teacher_weights and not any(distil.teacher_weights.values()):
-        yield ("distil", "teacher_weights"), "leaves no teacher", "give one of them a weight above 0"
-    if lessons.layers and len(lessons.layers) != len(distil.layers):
-        fix = f"give one for each of the {len(distil.layers)} distil.layers, or none"
-        yield ("distil", "lessons", "layers"), f"is {list(lessons.layers)}", fix
-    if (lessons.teacher is None) == any(value for field, value in lessons if field not in ("teacher", "layers")):
-        yield ("distil", "lessons", "teacher"), f"is {lessons.teacher}", "name a teacher and give a lesson a weight"
-    if distil.exits != "none" and len(distil.layers) + distil.pooling_layer < 2:
-        yield ("distil", "exits"), f"is {distil.exits}, but there is one layer", "set it to none or keep more layers"
-    if distil.schedule == "learned" and not 1.0 < distil.temperature < 10.0:
-        yield ("distil", "temperature"), f"is {distil.temperature}", "start a learned one between 1 and 10"

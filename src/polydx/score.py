@@ -82,7 +82,8 @@ def score_run(paths: RunPaths, contest: Contest, stack: Stack, seed: int) -> Non
     final = card["final"]
     test = "no truth file"
     if contest.truth is not None:
-        test = f"test macro-F1 {final['test_macro_f1']:.4f}, out of fold {final[GAP]:+.4f} above it"
+        side = "above" if final[GAP] >= 0 else "below"
+        test = f"test macro-F1 {final['test_macro_f1']:.4f}, out of fold {abs(final[GAP]):.4f} {side} it"
     print(f"score: out-of-fold macro-F1 {final['oof_macro_f1']:.4f}, {test}", file=sys.stderr)
 
 
