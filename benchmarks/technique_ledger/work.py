@@ -1,0 +1,109 @@
+"""Doing a ledger's jobs: what is made once for all of them, then stage 5 for each, side by side."""
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import shutil
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from polydx.artifacts import read_array, read_json, replacing, write_array, write_json
+from polydx.config import Settings, TransformerMember
+from polydx.contest.records import PART, TRAIN
+from polydx.errors import UserError
+from polydx.paths import RunPaths
+from technique_ledger.plan import TECHNIQUES, Job, Ledger, all_rows, labelled_rows, provenance
+
+
+def prepare(ledger: Ledger) -> None:
+    """Clean, split and pre-train once, and set the labelled records apart."""
+    # With torch these take seconds to import, and a ledger that is complete needs none of them.
+    from polydx.stages import s1_clean, s3_split, s4_pretrain
+
+    settings, paths, labelled = ledger.plain, all_rows(ledger.folder), labelled_rows(ledger.folder)
+    encoder, seed = encoder_of(settings, ledger.member), settings.run.seed
+    s1_clean.run(paths, settings.contest, settings.clean)
+    s3_split.run(paths, settings.split, seed)
+    s4_pretrain.run(paths, encoder, settings.encoders[encoder], settings.contest.language, settings.compute, seed)
+    # Without partitions: an = in the path is no column.
+    records = pq.read_table(paths.records, filters=[(PART, "==", TRAIN)], partitioning=None)
+    with replacing(labelled.records) as temporary:
+        pq.write_table(records, temporary)
+    write_json(labelled.labels, read_json(paths.labels))
+    write_json(ledger.made_by, provenance(ledger))
+
+
+def encoder_of(settings: Settings, member: str) -> str:
+    """Name of the encoder of a transformer member."""
+    chosen = settings.members[member]
+    assert isinstance(chosen, TransformerMember)
+    return chosen.encoder
+
+
+def train(job: Job) -> str:
+    """Run stage 5 in a run of its own, whose earlier stages are links; keep the probabilities and the cost."""
+    from polydx.stages import s5_finetune
+    from polydx.stages.members import transformer  # noqa: F401 - its import is no part of the cost
+
+    paths, settings = RunPaths(job.name, job.folder / "work"), job.settings
+    encoder = encoder_of(settings, job.member)
+    link(paths.records.parent, labelled_rows(job.folder).records.parent)
+    link(paths.folds.parent, all_rows(job.folder).folds.parent)
+    link(paths.encoder(encoder), all_rows(job.folder).encoder(encoder))
+    resumed = any(paths.checkpoints("").glob("*"))
+    started = time.process_time()
+    language, compute = settings.contest.language, settings.compute
+    try:
+        s5_finetune.run(
+            paths, job.member, settings.members[job.member], 0, job.fold, language, None, compute, False, job.seed
+        )
+    except UserError as error:
+        # With its three parts it would not survive the way back to the parent.
+        raise RuntimeError(f"{job.name}: {error}") from None
+    seconds = None if resumed else round(time.process_time() - started, 2)
+    write_array(job.probabilities, read_array(paths.fold_model(job.member, 0, job.fold).validation))
+    write_json(job.result, {"setting": TECHNIQUES.get(job.technique), "processor_seconds": seconds})
+    shutil.rmtree(paths.root)
+    return job.name
+
+
+def link(place: Path, target: Path) -> None:
+    """Let a folder stand for another, unless it does so already."""
+    if not place.is_symlink():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(target.resolve())
+
+
+def train_all(jobs: Sequence[Job], workers: int, deadline: float, log: Path) -> Iterator[str]:
+    """Train side by side, none starting after the deadline; yields the names of finished jobs."""
+    waiting, running = deque(jobs), set[Future[str]]()
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, fresh, initializer=start_worker, initargs=(log,)) as pool:
+        while True:
+            while waiting and len(running) < workers and time.monotonic() < deadline:
+                running.add(pool.submit(train, waiting.popleft()))
+            if not running:
+                return
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+
+
+def start_worker(log: Path) -> None:
+    """Send this process's progress to the log, and let it die with its parent, which may be killed at any moment."""
+    sys.stderr = log.open("a", buffering=1, encoding="utf-8")
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,187 @@
+"""The technique ledger: what each training technique alone adds to a plain member, and what it costs.
+
+    python benchmarks/techniques.py --data gaiic=data/gaiic_r1 --data ohsumed=data/ohsumed --out runs/techniques
+
+`NAME=FOLDER` is a configuration in `configs/` and the folder of its raw contest. The plain baseline is that
+configuration's first transformer member with the mean of its tokens, BCE, the last weights and no perturbation; each
+technique changes one setting of it and has the values of `configs/base.yaml` otherwise. Cleaning, folds and the
+encoder are made once; then stage 5 trains every technique with every seed. The same seed and fold give the same first
+weights and batches, so that a difference is paired.
+
+All choices are by validation folds: the jobs read a table without test or unlabelled rows. Thresholds are cross-fitted,
+between folds, or where one fold is run between its halves, over several halvings. The interval is the 95% bootstrap
+interval over records of the macro-F1 difference, averaged over seeds; one seed's own luck is not in it, so the
+differences by seed stand beside it, and of twenty techniques that do nothing one will exclude zero. The cost is the
+processor time of a job (tokens, training, predicting the fold) as a ratio to the baseline's.
+
+Every result is a file in `--out`: stopped at any moment, a second start goes on, inside a job from its last checkpoint
+(its cost is then left out). No job starts after `--minutes`. The defaults, which are one fold, three seeds of GAIIC and
+one of Ohsumed, take about four and a half hours on two Zen 4 cores with bf16, one job on each: half for either data.
+That is reckoned from 240 and 780 seconds of a plain job, not measured. The last line is JSON.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from polydx.artifacts import read_array, read_json, write_json, write_text
+from polydx.contest.records import DUPLICATE_GROUP, LABELS, PART, read_records
+from polydx.ensemble.thresholds import DecisionRule
+from polydx.errors import UserError
+from polydx.judge.folds import make_folds, read_folds
+from polydx.progress import Reporter
+from technique_ledger.plan import TECHNIQUES, Job, Ledger, all_rows, labelled_rows, open_ledger
+from technique_ledger.scores import BASELINE, Entry, Integers, Scored, ScoredRows, compare, table
+from technique_ledger.work import prepare, train_all
+
+HALVINGS = 5
+"""Where one fold is run, the score is the mean over so many, since thresholds from half a fold waver."""
+
+
+def scored_rows(ledger: Ledger) -> tuple[ScoredRows, Integers]:
+    """The rows of the folds that are run, and the fold of each: `[rows]`."""
+    paths, stack, seed = labelled_rows(ledger.folder), ledger.plain.stack, ledger.plain.run.seed
+    records = read_records(paths.records, paths.labels, [PART, LABELS, DUPLICATE_GROUP])
+    fold_of_row = read_folds(all_rows(ledger.folder).folds).fold_of_row(repeat=0)
+    scored = np.isin(fold_of_row, range(ledger.folds))
+    targets, fold_of_row = records.targets()[scored], fold_of_row[scored]
+    dealings: tuple[Integers, ...] = (fold_of_row,)
+    if ledger.folds == 1:
+        halves = make_folds(
+            ["" for _ in targets],
+            targets,
+            records.table[DUPLICATE_GROUP].to_numpy(dtype=np.int64)[scored],
+            scheme="repeated",
+            folds=2,
+            repeats=HALVINGS,
+            holdout_share=0.0,
+            seed=seed,
+        )
+        dealings = tuple(halves.fold_of_row(repeat) for repeat in range(HALVINGS))
+    rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds)
+    return ScoredRows(targets > 0, dealings, rule, stack.bootstrap_samples, seed), fold_of_row
+
+
+def entries(ledger: Ledger) -> dict[str, Entry]:
+    """Every technique that shares a finished seed with the baseline, the baseline first."""
+    finished = {name: ledger.finished_seeds(name) for name in ledger.variants}
+    if not finished[BASELINE]:
+        return {}
+    rows, fold_of_row = scored_rows(ledger)
+
+    def scores(technique: str) -> dict[int, Scored]:
+        found = {}
+        for seed in sorted({*finished[technique]} & {*finished[BASELINE]}):
+            probabilities = np.zeros(rows.targets.shape, dtype=np.float32)
+            for fold in range(ledger.folds):
+                probabilities[fold_of_row == fold] = read_array(ledger.job(technique, seed, fold).probabilities)
+            found[seed] = rows.score(probabilities)
+        return found
+
+    scored = {name: scores(name) for name in ledger.variants}
+    return {
+        name: compare(own, scored[BASELINE], TECHNIQUES.get(name), cost(ledger, name, list(own)))
+        for name, own in scored.items()
+        if own
+    }
+
+
+def cost(ledger: Ledger, technique: str, seeds: Sequence[int]) -> float | None:
+    """Processor time as a ratio to the baseline's, over the jobs where both are known; None where none is."""
+    pairs = [
+        [read_json(ledger.job(name, seed, fold).result)["processor_seconds"] for name in (technique, BASELINE)]
+        for seed in seeds
+        for fold in range(ledger.folds)
+    ]
+    known = [pair for pair in pairs if None not in pair]
+    return sum(own for own, _ in known) / sum(plain for _, plain in known) if known else None
+
+
+def all_jobs(ledgers: Sequence[Ledger]) -> list[Job]:
+    """Every job, seed by seed and the baseline first, so that a ledger cut short says something of everything."""
+    return [
+        ledger.job(technique, seed, fold)
+        for seed in range(max(ledger.seeds for ledger in ledgers))
+        for ledger in ledgers
+        if seed < ledger.seeds
+        for fold in range(ledger.folds)
+        for technique in ledger.variants
+    ]
+
+
+def run(ledgers: Sequence[Ledger], out: Path, workers: int, minutes: float) -> None:
+    """Do what is left to do within the time, then write and print what is known."""
+    deadline = time.monotonic() + 60 * minutes
+    for ledger in ledgers:
+        if not ledger.made_by.exists() and time.monotonic() < deadline:
+            prepare(ledger)
+    prepared = [ledger.folder for ledger in ledgers if ledger.made_by.exists()]
+    jobs = all_jobs(ledgers)
+    waiting = [job for job in jobs if not job.done]
+    out.mkdir(parents=True, exist_ok=True)
+    with Reporter("technique ledger", len(jobs), "jobs") as progress:
+        progress.resume_at(len(jobs) - len(waiting))
+        ready = [job for job in waiting if job.folder in prepared]
+        for name in train_all(ready, workers, deadline, out / "jobs.log"):
+            progress.step(note=name)
+    found = {ledger.data: entries(ledger) for ledger in ledgers}
+    left = sum(not job.done for job in jobs)
+    summary = {"jobs": len(jobs), "left": left, "ledger": found}
+    write_json(out / "ledger.json", summary)
+    write_text(out / "ledger.md", table(found))
+    print(table(found))
+    print(json.dumps(summary))
+
+
+def data_pair(text: str) -> tuple[str, Path]:
+    """A configuration's name and the folder of its raw contest."""
+    name, equals, folder = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FOLDER")
+    return name, Path(folder)
+
+
+def fold_count(text: str) -> int | None:
+    """A number, or None for `all`."""
+    return None if text == "all" else int(text)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=data_pair, action="append", required=True, metavar="NAME=FOLDER")
+    parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
+    parser.add_argument("--techniques", default=",".join(TECHNIQUES), help="names, joined by commas; default: all")
+    parser.add_argument("--seeds", type=int, help="default: three for gaiic, else one")
+    parser.add_argument("--folds", type=fold_count, default=1, help="how many of the folds, or all")
+    parser.add_argument("--jobs", type=int, default=2, help="jobs side by side, one thread each")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after these, no job starts")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    options = parse(argv)
+    try:
+        techniques = options.techniques.split(",")
+        if unknown := sorted({*techniques} - {*TECHNIQUES}):
+            raise UserError("--techniques", f"there is no {unknown[0]!r}", f"choose from {', '.join(TECHNIQUES)}")
+        ledgers = [
+            open_ledger(name, folder, options.out, techniques, options.seeds, options.folds)
+            for name, folder in options.data
+        ]
+        run(ledgers, options.out, options.jobs, options.minutes)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
