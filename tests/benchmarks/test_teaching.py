@@ -1,0 +1,59 @@
+"""The ledger of teaching methods on the smoke run: resumed, paired, and without a touch on the run."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+METHOD = "hint (FitNets)"
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_methods_are_compared_and_resumed(smoke_run, run_benchmark, tmp_path):
+    arguments = ["--run", smoke_run.name, "--output", str(tmp_path / "ledger"), "--method", METHOD]
+    arguments += ["--seeds", "1", "--folds", "2", "--threads", "1"]
+    before = times(smoke_run.root)
+    found = run_benchmark("teaching", *arguments)
+    assert times(smoke_run.root) == before
+    assert set(found["methods"]) == {"soft targets", METHOD}
+    plain, hint = found["methods"]["soft targets"], found["methods"][METHOD]
+    assert plain["difference"] == 0.0 and plain["interval"] == [0.0, 0.0] and plain["cost"] == 1.0
+    assert hint["difference"] == pytest.approx(hint["macro_f1"] - plain["macro_f1"], abs=2e-4)
+    assert hint["interval"][0] <= hint["interval"][1] and hint["cost"] > 0
+    assert METHOD in (tmp_path / "ledger" / "teaching.md").read_text(encoding="utf-8")
+
+    results = sorted((tmp_path / "ledger").glob("*/results/*"))
+    assert len(results) == 2 * 2 * 2
+    kept = {path: path.stat().st_mtime_ns for path in results[1:]}
+    lost = next(path for path in results if path.suffix == ".json")
+    first, answers = lost.read_text(), lost.with_suffix(".npy").read_bytes()
+    lost.unlink()
+    again = run_benchmark("teaching", *arguments)
+    assert lost.exists() and lost.with_suffix(".npy").read_bytes() == answers
+    same = [path for path in kept if path not in (lost, lost.with_suffix(".npy"))]
+    assert len(same) == 6 and all(path.stat().st_mtime_ns == kept[path] for path in same)
+    assert [each["macro_f1"] for each in again["methods"].values()] == [plain["macro_f1"], hint["macro_f1"]]
+    assert first
+
+    with pytest.raises(SystemExit, match="another run, settings or code"):
+        described = next((tmp_path / "ledger").glob("*/method.json"))
+        described.write_text(described.read_text().replace(smoke_run.name, "elsewhere"))
+        run_benchmark("teaching", *arguments)
+
+
+def test_interval_resamples_seeds_and_records_together(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    teaching = importlib.import_module("teaching")
+    differences = list(np.random.default_rng(0).normal(size=(3, 50)))
+    drawn = np.random.default_rng(1).integers(0, 3, (3, 50))
+    by_hand = [np.mean([differences[seed][sample] for seed in drawn[:, sample]]) for sample in range(50)]
+    expected = tuple(np.quantile(by_hand, [0.025, 0.975]))
+    found = teaching.mean_over_seeds(differences, np.random.default_rng(1))
+    assert found == pytest.approx(expected, abs=1e-12)
+    alone = teaching.mean_over_seeds(differences[:1], np.random.default_rng(1))
+    assert alone == pytest.approx(tuple(np.quantile(differences[0], [0.025, 0.975])), abs=1e-12)
