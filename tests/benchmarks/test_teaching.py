@@ -27,18 +27,15 @@ def test_methods_are_compared_and_resumed(smoke_run, run_benchmark, tmp_path):
     assert hint["interval"][0] <= hint["interval"][1] and hint["cost"] > 0
     assert METHOD in (tmp_path / "ledger" / "teaching.md").read_text(encoding="utf-8")
 
-    results = sorted((tmp_path / "ledger").glob("*/results/*"))
-    assert len(results) == 2 * 2 * 2
-    kept = {path: path.stat().st_mtime_ns for path in results[1:]}
-    lost = next(path for path in results if path.suffix == ".json")
-    first, answers = lost.read_text(), lost.with_suffix(".npy").read_bytes()
+    results = times(tmp_path / "ledger")
+    (lost, *_) = (path for path in results if path.parent.name == "results" and path.suffix == ".json")
+    answers = lost.with_suffix(".npy").read_bytes()
     lost.unlink()
     again = run_benchmark("teaching", *arguments)
-    assert lost.exists() and lost.with_suffix(".npy").read_bytes() == answers
-    same = [path for path in kept if path not in (lost, lost.with_suffix(".npy"))]
-    assert len(same) == 6 and all(path.stat().st_mtime_ns == kept[path] for path in same)
+    assert lost.with_suffix(".npy").read_bytes() == answers
+    made = {path for path, age in times(tmp_path / "ledger").items() if results[path] != age}
+    assert made == {lost, lost.with_suffix(".npy"), *(tmp_path / "ledger").glob("teaching.*")}
     assert [each["macro_f1"] for each in again["methods"].values()] == [plain["macro_f1"], hint["macro_f1"]]
-    assert first
 
     with pytest.raises(SystemExit, match="another run, settings or code"):
         described = next((tmp_path / "ledger").glob("*/method.json"))
