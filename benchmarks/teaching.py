@@ -1,23 +1,23 @@
 """What each way of teaching adds to soft targets: a ledger from a finished run.
 
-    python benchmarks/teaching.py --run gaiic --output teaching
+    python benchmarks/teaching.py --run gaiic
 
 Fold students are taught again, with the run's own settings but for one: its fold models stay as they are, and nothing
 of the run is written to. Every method is alone on top of soft targets, on the same seeds and folds; each score is out
 of fold, by thresholds from the other folds. The difference to soft targets alone is the mean over the seeds, and its
-95% interval resamples records and seeds together, paired. Cost is the time of training against that of soft targets
-alone, of the same seed and fold, in the median.
+95% interval resamples records and seeds together, paired; few seeds say little of how far seeds scatter, and of twenty
+methods that do nothing one looks otherwise. Cost is the time of training against that of soft targets alone, of the
+same seed and fold, in the median.
 
-OUTPUT keeps a folder for each method and seed with one result a fold, so that a killed job goes on where it was; other
-folds, seeds or methods are added by asking for them. Writes OUTPUT/teaching.md and OUTPUT/teaching.json; the last line
-printed is the JSON.
+OUTPUT, runs/NAME-teaching where not given, keeps a folder for each method and seed with one result a fold, so that a
+killed job goes on where it was; other folds, seeds or methods are added by asking for them. Writes OUTPUT/teaching.md
+and OUTPUT/teaching.json; the last line printed is the JSON.
 """
 
 import argparse
 import itertools
 import json
 import shutil
-import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -32,15 +32,15 @@ from polydx.config import Compute, Distil, Settings
 from polydx.contest.records import read_records
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.folds import Folds, Integers, read_folds
-from polydx.judge.intervals import Interval, interval, resampled_macro_f1
-from polydx.judge.metrics import Mask, Scores, macro_f1
+from polydx.judge.metrics import Mask
 from polydx.judge.nested import NestedFolds
 from polydx.paths import RunPaths
 from polydx.progress import Reporter
 from polydx.provenance import code_hash
 from polydx.resolve import load_settings
 from polydx.stages import s7_distil
-from teaching_methods import BASELINE, methods, pick
+from teaching_ledger import compare, markdown
+from teaching_methods import methods, pick
 
 SHARED = ("s1_clean", "s3_split", "s4_pretrain", "s5_finetune")
 """Folders of the run that a student is taught from."""
@@ -82,41 +82,6 @@ class Job:
             "distil": self.distil.model_dump(mode="json"),
             "seed": self.seed,
             "code": code_hash("polydx.stages.s7_distil"),
-        }
-
-
-@dataclass(frozen=True)
-class Line:
-    """One method in the ledger.
-
-    Attributes:
-        method: Its name.
-        macro_f1: Mean over the seeds.
-        difference: To soft targets alone, mean over the seeds.
-        between: Its 95% interval.
-        cost: Times the training time of soft targets alone.
-    """
-
-    method: str
-    macro_f1: float
-    difference: float
-    between: Interval
-    cost: float
-
-    @property
-    def verdict(self) -> str:
-        """What the interval says."""
-        low, high = self.between
-        return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
-
-    def rounded(self) -> dict[str, object]:
-        """For the JSON."""
-        return {
-            "macro_f1": round(self.macro_f1, 4),
-            "difference": round(self.difference, 4),
-            "interval": [round(bound, 4) for bound in self.between],
-            "cost": round(self.cost, 3),
-            "verdict": self.verdict,
         }
 
 
@@ -184,71 +149,18 @@ def decide(answers: Sequence[Floats], folds: Folds, fold_of_row: Integers, targe
     return nested.decisions(lambda _hidden: probabilities[rows])
 
 
-def mean_over_seeds(differences: Sequence[Scores], draw: np.random.Generator) -> Interval:
-    """Interval of the mean over the seeds, seeds drawn anew in every resample of the records.
-
-    Args:
-        differences: `[samples]` for each seed, on the same resamples.
-        draw: Draws the seeds.
-    """
-    table = np.stack(differences)
-    drawn = draw.integers(0, len(table), table.shape)
-    return interval(np.take_along_axis(table, drawn, axis=0).mean(axis=0))
-
-
-def compare(
-    decided: Mapping[str, Sequence[Mask]], seconds: Mapping[str, Sequence[float]], targets: Mask, samples: int
-) -> list[Line]:
-    """A line for each method.
-
-    Args:
-        decided: Decisions of the same rows by each seed's students, of each method; `BASELINE` is one of them.
-        seconds: Training times of its jobs, the same seeds and folds in the same order.
-        targets: `[rows, labels]`.
-        samples: Resamples of the records.
-    """
-    scores = {method: [macro_f1(each, targets) for each in rows] for method, rows in decided.items()}
-    resampled = {
-        method: [resampled_macro_f1(each, targets, samples=samples, seed=0) for each in rows]
-        for method, rows in decided.items()
-    }
-    lines = []
-    for method in decided:
-        differences = [own - plain for own, plain in zip(resampled[method], resampled[BASELINE], strict=True)]
-        costs = [own / plain for own, plain in zip(seconds[method], seconds[BASELINE], strict=True)]
-        mean = statistics.fmean(scores[method])
-        between = mean_over_seeds(differences, np.random.default_rng(0))
-        lines.append(Line(method, mean, mean - statistics.fmean(scores[BASELINE]), between, statistics.median(costs)))
-    return lines
-
-
-def markdown(lines: Sequence[Line]) -> str:
-    """The ledger as a table."""
-    rows = [
-        "| method | macro-F1 | − soft targets | 95% interval | cost | |",
-        "| --- | ---: | ---: | --- | ---: | --- |",
-    ]
-    for line in lines:
-        low, high = line.between
-        if line.method == BASELINE:
-            rows.append(f"| {line.method} | {line.macro_f1:.4f} | | | 1.00 | |")
-        else:
-            found = f"{line.difference:+.4f} | {low:+.4f} to {high:+.4f} | {line.cost:.2f} | {line.verdict}"
-            rows.append(f"| {line.method} | {line.macro_f1:.4f} | {found} |")
-    return "\n".join(rows) + "\n"
-
-
 def main() -> None:
     """Teach, score, compare, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="name of a finished run under runs/")
-    parser.add_argument("--output", type=Path, default=Path("teaching"))
+    parser.add_argument("--output", type=Path, help="folder of the results")
     parser.add_argument("--method", action="append", default=[], help="again for each; without, all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, help="only the first few folds, two at least; without, all")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     source = RunPaths(options.run)
+    output = options.output or source.root.with_name(f"{options.run}-teaching")
     settings = load_settings(source.settings)
     records, folds = read_records(source.records, source.labels), read_folds(source.folds)
     fold_of_row = folds.fold_of_row(repeat=0)
@@ -259,7 +171,7 @@ def main() -> None:
     chosen = pick(methods(settings, encoder.num_hidden_layers), options.method)
 
     seeds = range(settings.run.seed, settings.run.seed + options.seeds)
-    jobs = teach_all(source, options.output, chosen, seeds, taken, options.threads)
+    jobs = teach_all(source, output, chosen, seeds, taken, options.threads)
 
     stack, targets = settings.stack, records.targets() > 0
     rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds)
@@ -275,8 +187,8 @@ def main() -> None:
         "folds": len(taken),
         "methods": {line.method: line.rounded() for line in lines},
     }
-    write_text(options.output / "teaching.md", markdown(lines))
-    write_json(options.output / "teaching.json", summary)
+    write_text(output / "teaching.md", markdown(lines))
+    write_json(output / "teaching.json", summary)
     print(markdown(lines), end="")
     print(json.dumps(summary, ensure_ascii=False))
 

@@ -45,12 +45,12 @@ def test_methods_are_compared_and_resumed(smoke_run, run_benchmark, tmp_path):
 
 def test_interval_resamples_seeds_and_records_together(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
-    teaching = importlib.import_module("teaching")
+    ledger = importlib.import_module("teaching_ledger")
     differences = list(np.random.default_rng(0).normal(size=(3, 50)))
     drawn = np.random.default_rng(1).integers(0, 3, (3, 50))
     by_hand = [np.mean([differences[seed][sample] for seed in drawn[:, sample]]) for sample in range(50)]
     expected = tuple(np.quantile(by_hand, [0.025, 0.975]))
-    found = teaching.mean_over_seeds(differences, np.random.default_rng(1))
+    found = ledger.mean_over_seeds(differences, np.random.default_rng(1))
     assert found == pytest.approx(expected, abs=1e-12)
-    alone = teaching.mean_over_seeds(differences[:1], np.random.default_rng(1))
+    alone = ledger.mean_over_seeds(differences[:1], np.random.default_rng(1))
     assert alone == pytest.approx(tuple(np.quantile(differences[0], [0.025, 0.975])), abs=1e-12)
