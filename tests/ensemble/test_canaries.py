@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from polydx.ensemble.calibration import cross_fitted, fit_calibration
-from polydx.ensemble.candidates import Candidate, Inputs, RecordContext, single
+from polydx.ensemble.candidates import Candidate, Inputs, RecordContext, _oof_opinions, single
 from polydx.ensemble.fusions import FUSIONS, fusion_candidates
 from polydx.ensemble.record_features import no_features
 from polydx.ensemble.selection import judge_candidate
@@ -176,3 +176,26 @@ def test_a_planted_leak_scores_above_chance_on_noise_and_nesting_does_not(leak):
     assert better_than_chance(leaked, inputs.targets)
     assert not better_than_chance(verdict.decided, inputs.targets)
     assert macro_f1(leaked, inputs.targets) > macro_f1(verdict.decided, inputs.targets) + 0.02
+
+
+def test_opinions_of_other_folds_do_not_reach_a_row():
+    """Models of other folds learnt from the row's label: what they say of its neighbours would give it away."""
+    draw = np.random.default_rng(9)
+    inputs = inputs_of(random_targets(rows=12), test_rows=6)
+    inputs = dataclasses.replace(inputs, test=draw.random((3, FOLDS, 6, LABELS)).astype(np.float32))
+    numbers, test_numbers = draw.permutation(18)[:12].astype(float), np.arange(6) * 3.0 + 0.5
+    context = RecordContext(no_features(12), no_features(6), numbers, test_numbers, (2,))
+    found = _oof_opinions(inputs, context)
+    for row in range(12):
+        fold = inputs.fold_of_row[row]
+        own = (inputs.fold_of_row == fold) & (numbers != numbers[row])
+        places = np.concatenate([numbers[own], test_numbers])
+        said = np.concatenate([inputs.oof[:, own].mean(axis=0), inputs.test[:, fold].mean(axis=0)])
+        weights = np.exp(-np.abs(places - numbers[row]) / 2)
+        everything = inputs.oof[:, inputs.fold_of_row == fold].mean(axis=0), inputs.test[:, fold].mean(axis=0)
+        overall = np.concatenate(everything).mean(axis=0)
+        expected = (weights @ said + 0.1 * overall) / (weights.sum() + 0.1)
+        np.testing.assert_allclose(found[0, row], expected, rtol=1e-5)
+    inputs.oof[:, inputs.fold_of_row != 0] = draw.random((3, 9, LABELS))
+    mine = inputs.fold_of_row == 0
+    np.testing.assert_array_equal(_oof_opinions(inputs, context)[:, mine], found[:, mine])

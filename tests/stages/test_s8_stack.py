@@ -191,9 +191,14 @@ def test_the_settings_know_every_fusion():
 def test_record_numbers_join_the_stacker_only_when_asked(tmp_path, finished):
     paths, _ = make_run(tmp_path)
     ledger = stack_run(paths, STACK.model_copy(update={"record_number": True}))
-    views = {"rate among 6 neighbours", "rate by a kernel of 3 numbers", "rate in its run"}
+    views = {
+        "rate among 6 neighbours",
+        "rate by a kernel of 3 numbers",
+        "rate in its run",
+        "opinions by a kernel of 3 numbers",
+    }
     assert views < set(ledger["importance"]["lightgbm"])
-    assert not any(name.startswith("rate") for name in finished[2]["importance"]["lightgbm"])
+    assert not any(name.startswith(("rate", "opinions")) for name in finished[2]["importance"]["lightgbm"])
 
 
 def test_record_numbers_that_are_not_there_are_the_users_fault(tmp_path):

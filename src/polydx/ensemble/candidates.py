@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from polydx.artifacts import Floats
 from polydx.ensemble.fusion import Weights, mean, weighted_mean
-from polydx.ensemble.neighbours import Numbers, fold_safe_rates, unlabelled_rates
+from polydx.ensemble.neighbours import Numbers, fold_safe_rates, neighbour_opinions, unlabelled_rates
 from polydx.ensemble.record_features import RecordFeatures
 from polydx.ensemble.stacking import Stacker, StackerRecipe, StackInputs, column_names, fit_stacker
 from polydx.ensemble.weights import fit_weights
@@ -119,9 +119,13 @@ def stacked(inputs: Inputs, context: RecordContext, recipe: StackerRecipe) -> Ca
     """LightGBM over all inputs and the records' features.
 
     The neighbours' label rates of the test rows come in as many readings as there are outer folds, each without one
-    fold's labels; fold job j reads the one without fold j.
+    fold's labels; fold job j reads the one without fold j. What the members say stands in for the labels left out.
     """
-    stacker_inputs = functools.partial(_oof_inputs, inputs, context)
+    opinions = functools.cache(lambda: _oof_opinions(inputs, context))
+
+    def stacker_inputs(hidden: Hidden) -> StackInputs:
+        rates = fold_safe_rates(context.oof_numbers, inputs.targets, inputs.fold_of_row, hidden, context.widths)
+        return StackInputs(inputs.oof, np.concatenate([rates, opinions()]), context.oof)
 
     @functools.cache
     def fit(hidden: Hidden) -> Stacker:
@@ -136,11 +140,13 @@ def stacked(inputs: Inputs, context: RecordContext, recipe: StackerRecipe) -> Ca
         rates = unlabelled_rates(
             context.test_numbers, context.oof_numbers, inputs.targets, inputs.fold_of_row, context.widths
         )
-        readings = [
-            StackInputs(inputs.test[:, job], rates[job % len(rates)], context.test)
-            for job in range(inputs.test.shape[1])
-        ]
-        return np.stack([fit(NOTHING_HIDDEN).predict(reading) for reading in readings])
+
+        def reading(job: int) -> StackInputs:
+            fold = job % len(rates)
+            opinions = _opinions(inputs, context, context.test_numbers, fold, job)
+            return StackInputs(inputs.test[:, job], np.concatenate([rates[fold], opinions]), context.test)
+
+        return np.stack([fit(NOTHING_HIDDEN).predict(reading(job)) for job in range(inputs.test.shape[1])])
 
     def importance() -> dict[str, float]:
         stacker = fit(NOTHING_HIDDEN)
@@ -149,6 +155,29 @@ def stacked(inputs: Inputs, context: RecordContext, recipe: StackerRecipe) -> Ca
     return Candidate(held_out, test, importance)
 
 
-def _oof_inputs(inputs: Inputs, context: RecordContext, hidden: Hidden) -> StackInputs:
-    rates = fold_safe_rates(context.oof_numbers, inputs.targets, inputs.fold_of_row, hidden, context.widths)
-    return StackInputs(inputs.oof, rates, context.oof)
+def _oof_opinions(inputs: Inputs, context: RecordContext) -> Floats:
+    """What the members say of the scored rows' neighbours: `[widths, rows, labels]`; no label is looked at."""
+    opinions = np.empty((len(context.widths), *inputs.targets.shape), dtype=np.float32)
+    for fold in range(int(inputs.fold_of_row.max()) + 1):
+        rows = inputs.fold_of_row == fold
+        job = fold % inputs.test.shape[1]
+        opinions[:, rows] = _opinions(inputs, context, context.oof_numbers[rows], fold, job)
+    return opinions
+
+
+def _opinions(inputs: Inputs, context: RecordContext, numbers: Numbers, fold: int, job: int) -> Floats:
+    """What the members say of the neighbours in one fold and among the test rows.
+
+    Other folds' neighbours are left out: what models say of them comes from the described rows' own labels, and the
+    label rates know better. So a fold's rows hear only models that saw none of that fold's labels, save by stacking's
+    second-order path where the members have several repeats or other folds than the outer ones.
+    """
+    rows = inputs.fold_of_row == fold
+    return neighbour_opinions(
+        numbers,
+        context.oof_numbers[rows],
+        context.test_numbers,
+        inputs.oof[:, rows],
+        inputs.test[:, job],
+        context.widths,
+    )

@@ -181,8 +181,8 @@ def neighbour_opinions(
     """What the members say of a record's neighbours, the unlabelled ones too, by kernels of several widths.
 
     The neighbours' probabilities stand in for the labels that nobody has. Everyone's neighbours have them, so they are
-    as dense in fitting as in scoring. A labelled neighbour's are out of fold; they come from models that may have seen
-    the record's own label, which is stacking's second-order path.
+    as dense in fitting as in scoring. A labelled neighbour's are out of fold; for labelled records only those of their
+    own fold may be handed over, since other folds' models saw the records' own labels.
 
     Args:
         numbers: `[rows]`, record numbers to describe.

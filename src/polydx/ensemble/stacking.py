@@ -58,7 +58,8 @@ class StackInputs:
 
     Attributes:
         members: `[members, rows, labels]`, float32, probabilities.
-        rates: `[views, rows, labels]`, float32, label rates around the rows; no views where they are off.
+        rates: `[views, rows, labels]`, float32, label rates around the rows and what the members say of the neighbours
+            there; no views where they are off.
         records: Features of the same rows.
     """
 
@@ -163,6 +164,7 @@ def column_names(members: Sequence[str], widths: Sequence[int], records: RecordF
     return [
         *(f"log-odds by {member}" for member in members),
         *view_names(widths),
+        *(f"opinions by a kernel of {width} numbers" for width in widths),
         *(f"log-odds of related label {place + 1}" for place in range(related)),
         "highest log-odds of the record",
         "expected labels of the record",

@@ -1,0 +1,86 @@
+"""The ways of teaching that `benchmarks/teaching.py` compares, each as settings of the student."""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from polydx.config import Distil, Settings, TransformerMember
+
+BASELINE = "soft targets"
+PLAIN: dict[str, object] = {
+    "teachers": "mean",
+    "teacher_weights": {},
+    "schedule": "fixed",
+    "rare_power": 0.0,
+    "bounded_weight": 0.0,
+    "peers": 0,
+    "assistant_layers": (),
+    "generations": 0,
+    "exits": "none",
+}
+"""Soft targets alone."""
+ALONE: dict[str, dict[str, object]] = {
+    "labels alone": {"soft_weight": 0.0},
+    "rare labels weigh more": {"rare_power": 0.5},
+    "teacher-bounded": {"bounded_weight": 0.5},
+    "one teacher a step (SKDBERT)": {"teachers": "sampled"},
+    "annealed temperature": {"schedule": "annealed"},
+    "learned temperature (curriculum)": {"schedule": "learned"},
+    "peer (DML)": {"peers": 1},
+    "born again": {"generations": 1},
+}
+LESSONS: dict[str, tuple[str, float]] = {
+    "hint (FitNets)": ("hint", 1.0),
+    "embedding (TinyBERT)": ("embedding", 1.0),
+    "hidden states (TinyBERT)": ("hidden", 1.0),
+    "attention (TinyBERT)": ("attention", 1.0),
+    "first tokens (PKD)": ("patient", 1.0),
+    "relations (MiniLM)": ("relations", 1.0),
+    "attention transfer": ("attention_transfer", 1.0),
+    "similarity-preserving": ("similarity", 1.0),
+    "distances (RKD)": ("distance", 25.0),
+    "angles (RKD)": ("angle", 50.0),
+    "value and direction": ("value_direction", 1.0),
+}
+"""The lesson's setting and its weight: 1, or the paper's."""
+
+
+def methods(settings: Settings, depth: int) -> dict[str, Distil]:
+    """Settings of the student by method, soft targets alone first.
+
+    Lessons come from the member that the student starts from, or the first on its encoder, and each of the student's
+    layers learns from the uppermost of an even share of the teacher's layers, as in TinyBERT. An assistant is half-way
+    between the student and its encoder in depth. Methods that this run has no teacher or layers for are left out.
+
+    Args:
+        settings: The run's.
+        depth: Layers of the student's encoder.
+    """
+    distil = settings.distil
+    off = dict.fromkeys((name for name, _ in LESSONS.values()), 0.0) | {"teacher": None, "layers": ()}
+    plain = distil.model_dump() | PLAIN | {"lessons": off}
+    changes = {BASELINE: {}} | ALONE
+    middle = (len(distil.layers) + depth) // 2
+    if middle > len(distil.layers):
+        changes["assistant"] = {"assistant_layers": tuple(range(middle))}
+    teacher = distil.start or next(
+        (
+            name
+            for name, member in settings.members.items()
+            if isinstance(member, TransformerMember) and member.encoder == distil.encoder
+        ),
+        None,
+    )
+    if teacher is not None:
+        count = len(distil.layers)
+        layers = tuple((place + 1) * depth // count - 1 for place in range(count))
+        for method, (name, weight) in LESSONS.items():
+            changes[method] = {"lessons": off | {"teacher": teacher, "layers": layers, name: weight}}
+    return {method: Distil.model_validate(plain | change) for method, change in changes.items()}
+
+
+def pick(known: Mapping[str, Distil], names: Sequence[str]) -> dict[str, Distil]:
+    """Some methods by name, the baseline among them; all where none is named."""
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        sys.exit(f"--method {unknown[0]!r}: choose from {', '.join(known)}")
+    return {method: distil for method, distil in known.items() if not names or method in {BASELINE, *names}}

@@ -1,0 +1,31 @@
+"""What tests of benchmarks share: a benchmark run in the test's own process, from the repository's root."""
+
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RunBenchmark = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run_benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunBenchmark:
+    """Run `benchmarks/NAME.py` with arguments, and read the JSON of its last line."""
+
+    def run(name: str, *arguments: str) -> dict[str, Any]:
+        script = ROOT / "benchmarks" / f"{name}.py"
+        monkeypatch.chdir(ROOT)
+        monkeypatch.syspath_prepend(script.parent)
+        monkeypatch.setattr(sys, "argv", [str(script), *arguments])
+        # A benchmark sets it where it isn't set, and would leave it so for the tests that follow.
+        monkeypatch.setenv("RAYON_NUM_THREADS", "1")
+        runpy.run_path(str(script), run_name="__main__")
+        found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+        return found
+
+    return run
