@@ -6,8 +6,9 @@ Same encoder, rows, epochs, batch size, optimiser steps, peak learning rate and 
 threads that torch takes by itself. Ours runs in the precision that it picks on this machine (`fp32` and `bf16` of the
 ratios are the peer's), sorts batches by length, has no dropout inside attention, and reads the mean of the tokens by a
 head with a rate of its own. The peer runs as it is, in a process of its own, between two runs of ours, whose spread
-is shown. The held-out loss is the BCE on the test file's first rows. The last line is JSON: `ratio_fp32` and
-`ratio_bf16`, our examples per second over the peer's, `predict_ratio_fp32`, and the losses.
+is shown; it needs `accelerate`, as the library's Trainer does. The held-out loss is the BCE on the test file's first
+rows. The last line is JSON: `ratio_fp32` and `ratio_bf16`, our examples per second over the peer's,
+`predict_ratio_fp32`, and the losses.
 """
 
 import argparse
