@@ -28,7 +28,8 @@ from polydx.distil.exit_answers import exit_probabilities, work_of
 from polydx.distil.student import Student
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.folds import Folds, Integers, read_folds
-from polydx.judge.metrics import Mask, macro_f1
+from polydx.judge.metrics import macro_f1
+from polydx.judge.nested import cross_fitted_decisions
 from polydx.model.encoders import load_tokenizer
 from polydx.model.exit_rules import KINDS, ExitRule, Kind, leave
 from polydx.model.exit_running import run_with_exits
@@ -83,15 +84,6 @@ def read_student(folder: Path, tokens: TokenTable, rows: Integers) -> FoldStuden
     return FoldStudent(folder, model, exits, rows, probabilities, work_of(model, tokens, rows))
 
 
-def cross_fitted(whole: Floats, answers: Floats, targets: Mask, fold_of_row: Integers, rule: DecisionRule) -> float:
-    """Macro-F1 of `answers`, each fold decided by thresholds fitted on the whole student's answers of the others."""
-    decided = np.zeros_like(targets)
-    for fold in np.unique(fold_of_row):
-        inside = fold_of_row == fold
-        decided[inside] = rule(whole[~inside], targets[~inside], answers[inside])
-    return macro_f1(decided, targets)
-
-
 def seconds(student: FoldStudent, tokens: TokenTable, rule: ExitRule, cuts: torch.Tensor) -> float:
     """Seconds to label the student's rows, leaving by a rule: the fastest of a few."""
     batches = [
@@ -135,14 +127,14 @@ def measure(paths: RunPaths, folds: Folds, students: list[FoldStudent], rule: De
     targets = read_records(paths.records, paths.labels).targets()[scored] > 0
     fold_of_row = folds.fold_of_row(repeat=0)[scored]
     whole = folds.out_of_fold([student.probabilities[-1].numpy() for student in students])[scored]
-    full = cross_fitted(whole, whole, targets, fold_of_row, rule)
+    full = macro_f1(cross_fitted_decisions(whole, targets, fold_of_row, rule), targets)
     curves: dict[str, list[dict[str, float]]] = {}
     for kind in KINDS:
         curves[kind] = [{"speed": 0.0, "work": 1.0, "macro_f1": round(full, 4)}]
         for speed in SPEEDS:
             answers, work = zip(*(student.at(kind, speed) for student in students), strict=True)
             found = folds.out_of_fold(answers)[scored]
-            score = cross_fitted(whole, found, targets, fold_of_row, rule)
+            score = macro_f1(cross_fitted_decisions(found, targets, fold_of_row, rule, fitted_on=whole), targets)
             curves[kind].append({"speed": speed, "work": round(float(np.mean(work)), 3), "macro_f1": round(score, 4)})
     return {"run": paths.name, "layers": len(students[0].shares), "full_macro_f1": round(full, 4), "curves": curves}
 

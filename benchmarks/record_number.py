@@ -32,6 +32,7 @@ from polydx.ensemble.runs import find_runs
 from polydx.ensemble.stacking import StackerRecipe, StackInputs, fit_stacker
 from polydx.ensemble.thresholds import f1_thresholds
 from polydx.judge.metrics import Mask, Scores, label_scores, macro_f1, micro_f1
+from polydx.judge.nested import cross_fitted_decisions
 from polydx.progress import Reporter
 
 Integers = npt.NDArray[np.int64]
@@ -98,12 +99,9 @@ def half_best_f1(probabilities: Floats, targets: Mask) -> Scores:
     return np.where(targets.any(axis=0), thresholds, 1.0)
 
 
-def cross_fitted(probabilities: Floats, targets: Mask, fold_of_row: Integers) -> Mask:
-    """Decisions by thresholds fitted on the other folds."""
-    decided = np.zeros_like(targets)
-    for fold in np.unique(fold_of_row):
-        rows = fold_of_row == fold
-        decided[rows] = probabilities[rows] >= half_best_f1(probabilities[~rows], targets[~rows])
+def decide(fitting: Floats, known: Mask, scored: Floats) -> Mask:
+    """Decisions of the scored rows by thresholds fitted on the others."""
+    decided: Mask = scored >= half_best_f1(fitting, known)
     return decided
 
 
@@ -114,8 +112,9 @@ def chosen(
     final, names = np.zeros_like(targets), []
     for fold in np.unique(fold_of_row):
         rest = fold_of_row != fold
+        known, folds = targets[rest], fold_of_row[rest]
         scores = {
-            name: macro_f1(cross_fitted(values[rest], targets[rest], fold_of_row[rest]), targets[rest])
+            name: macro_f1(cross_fitted_decisions(values[rest], known, folds, decide), known)
             for name, values in probabilities.items()
         }
         names.append(max(scores, key=scores.__getitem__))
@@ -146,7 +145,10 @@ def main() -> None:
         for seed in range(options.seeds):
             probabilities = out_of_fold(numbers, targets, deal(targets, options.folds, seed), recipe, reporter)
             threshold_folds = deal(targets, THRESHOLD_FOLDS, THRESHOLD_SEED + seed)
-            decided = {name: cross_fitted(values, targets, threshold_folds) for name, values in probabilities.items()}
+            decided = {
+                name: cross_fitted_decisions(values, targets, threshold_folds, decide)
+                for name, values in probabilities.items()
+            }
             final, names = chosen(probabilities, decided, targets, threshold_folds)
             choices += names
             for name, decisions in (decided | {NESTED: final}).items():

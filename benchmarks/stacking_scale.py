@@ -24,6 +24,7 @@ from polydx.ensemble.record_features import RecordFeatures
 from polydx.ensemble.stacking import Integers, StackColumns, StackerRecipe, StackInputs, fit_stacker
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.metrics import Mask, macro_f1
+from polydx.judge.nested import cross_fitted_decisions
 
 COMPARED_LABELS = 50
 HELD_OUT_ROWS = 5_000
@@ -48,11 +49,8 @@ def planted(rows: int, labels: int, members: int, seed: int) -> tuple[StackInput
 
 def score(probabilities: Floats, targets: Mask) -> float:
     """Macro-F1 with thresholds from one half of the rows for the other."""
-    rule, first = DecisionRule(20.0, 0, targets.shape[1]), np.arange(len(targets)) % 2 == 0
-    decided = np.zeros_like(targets)
-    for fitting in (first, ~first):
-        decided[~fitting] = rule(probabilities[fitting], targets[fitting], probabilities[~fitting])
-    return macro_f1(decided, targets)
+    rule, half = DecisionRule(20.0, 0, targets.shape[1]), np.arange(len(targets)) % 2
+    return macro_f1(cross_fitted_decisions(probabilities, targets, half, rule), targets)
 
 
 def rival(inputs: StackInputs, targets: Mask, held_out: StackInputs, related: Integers, threads: int) -> Floats:

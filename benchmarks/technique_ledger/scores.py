@@ -11,6 +11,7 @@ from polydx.artifacts import Floats
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.intervals import Interval, interval, resampled_macro_f1
 from polydx.judge.metrics import Mask, Scores, macro_f1
+from polydx.judge.nested import cross_fitted_decisions
 
 Integers = npt.NDArray[np.int64]
 BASELINE = "baseline"
@@ -64,19 +65,10 @@ class ScoredRows:
 
     def score(self, probabilities: Floats) -> Scored:
         """Score `[rows, labels]`, float32 in [0, 1]; means over the dealings."""
-        decided = [cross_fitted(probabilities, self.targets, parts, self.rule) for parts in self.dealings]
+        decided = [cross_fitted_decisions(probabilities, self.targets, parts, self.rule) for parts in self.dealings]
         resampled = [resampled_macro_f1(each, self.targets, samples=self.samples, seed=self.seed) for each in decided]
         scores = [macro_f1(each, self.targets) for each in decided]
         return Scored(float(np.mean(scores)), np.mean(resampled, axis=0))
-
-
-def cross_fitted(probabilities: Floats, targets: Mask, parts: Integers, rule: DecisionRule) -> Mask:
-    """Decide each part by thresholds fitted on the others: `[rows, labels]`."""
-    decided = np.zeros_like(targets)
-    for part in np.unique(parts):
-        here = parts == part
-        decided[here] = rule(probabilities[~here], targets[~here], probabilities[here])
-    return decided
 
 
 def compare(own: Mapping[int, Scored], plain: Mapping[int, Scored], setting: str | None, cost: float | None) -> Entry:

@@ -3,7 +3,7 @@ import pytest
 
 from polydx.judge.folds import make_folds
 from polydx.judge.metrics import macro_f1
-from polydx.judge.nested import NestedFolds, outer_folds
+from polydx.judge.nested import NestedFolds, cross_fitted_decisions, outer_folds
 
 
 def halfway(fitting, targets, probabilities):
@@ -98,3 +98,20 @@ def test_outer_folds_are_the_members_or_fresh_ones_where_those_are_too_few(schem
         assert set(outer.tolist()) == set(range(5))
         for group in np.unique(groups[scored]):
             assert len(set(outer[groups[scored] == group].tolist())) == 1
+
+
+def test_each_fold_is_decided_by_what_was_fitted_on_the_others():
+    draw = np.random.default_rng(0)
+    said, other, targets = draw.random((9, 2)), draw.random((9, 2)), draw.random((9, 2)) < 0.5
+    folds = np.arange(9) % 3
+
+    def above_mean(fitting, known, scored):
+        return scored > fitting.mean(axis=0) + known.mean(axis=0) - 0.5
+
+    for fitted_on in (None, other):
+        source = said if fitted_on is None else fitted_on
+        expected = [
+            said[row] > source[folds != folds[row]].mean(axis=0) + targets[folds != folds[row]].mean(axis=0) - 0.5
+            for row in range(9)
+        ]
+        assert (cross_fitted_decisions(said, targets, folds, above_mean, fitted_on) == expected).all()

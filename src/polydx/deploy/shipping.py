@@ -9,6 +9,7 @@ import numpy.typing as npt
 from polydx.artifacts import Floats
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.metrics import Mask, macro_f1
+from polydx.judge.nested import cross_fitted_decisions
 
 MAX_DROP = 0.005
 """Largest fall of macro-F1 that is worth a smaller form, as a share of 1."""
@@ -71,8 +72,4 @@ def cross_fitted_f1(
     probabilities: Floats, targets: Mask, fold_of_row: npt.NDArray[np.int64], rule: DecisionRule
 ) -> float:
     """Macro-F1 of out-of-fold probabilities, each fold decided by thresholds fitted on the others."""
-    decided = np.zeros_like(targets)
-    for fold in np.unique(fold_of_row):
-        held = fold_of_row == fold
-        decided[held] = rule(probabilities[~held], targets[~held], probabilities[held])
-    return macro_f1(decided, targets)
+    return macro_f1(cross_fitted_decisions(probabilities, targets, fold_of_row, rule), targets)

@@ -215,7 +215,7 @@ class StackColumns:
         place = np.full(len(self._mean), label, dtype=np.float32)
         return np.column_stack(
             [
-                self._odds[:, :, label].T,
+                self.own(label),
                 self._rates[:, :, label].T,
                 self._mean[:, self._related[label]],
                 self._highest,

@@ -60,6 +60,29 @@ def outer_folds(folds: Folds, targets: npt.NDArray[np.float32], groups: Integers
     return fresh.fold_of_row(repeat=0)
 
 
+def cross_fitted_decisions(
+    probabilities: Floats, targets: Mask, fold_of_row: Integers, decider: Decider, fitted_on: Floats | None = None
+) -> Mask:
+    """Decide each fold by thresholds fitted on the others.
+
+    Args:
+        probabilities: `[rows, labels]`, to decide.
+        targets: `[rows, labels]`, bool.
+        fold_of_row: `[rows]`.
+        decider: Fits thresholds on some rows and decides others.
+        fitted_on: `[rows, labels]`, what thresholds are fitted on; `probabilities` themselves if None.
+
+    Returns:
+        `[rows, labels]`, bool.
+    """
+    fitting = probabilities if fitted_on is None else fitted_on
+    decided = np.zeros_like(targets)
+    for fold in np.unique(fold_of_row):
+        here = fold_of_row == fold
+        decided[here] = decider(fitting[~here], targets[~here], probabilities[here])
+    return decided
+
+
 @dataclass(frozen=True)
 class NestedFolds:
     """The scored rows, their outer folds and the way of deciding.

@@ -25,7 +25,7 @@ from polydx.stages.members.design import new_model, prediction_reading, training
 from polydx.text.sections import compose
 from polydx.train.classification import predict_probabilities
 
-BASE = yaml.safe_load((Path(__file__).parents[2] / "configs" / "base.yaml").read_text(encoding="utf-8"))
+BASE = yaml.safe_load((Path(__file__).parents[3] / "configs" / "base.yaml").read_text(encoding="utf-8"))
 COMPUTE = Compute.model_validate(BASE["compute"] | {"cores": 1, "device": "cpu", "checkpoint_seconds": 1e9})
 TRAINING, TESTED = 12, 4
 POSITIONS = 16
