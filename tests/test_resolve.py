@@ -268,6 +268,10 @@ CONTRADICTIONS = {
         "members.letters.adversary={method: freelb, target: table}",
         "adversary.target: is table, but FreeLB perturbs positions; use target: positions",
     ),
+    "frozen_words_perturbed": (
+        "members.letters={frozen_layers: 1, adversary: {method: fgm}}",
+        "frozen_layers: is 1, but adversary.method fgm needs all layers; use null",
+    ),
     "patience_without_rows": (
         "members.letters.patience=2",
         "patience: is 2; patience needs rows to watch: use weights: inner, or null",

@@ -260,6 +260,7 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "inner choice with patience": {"weights": "inner", "patience": 1, "inner_share": 0.25},
     "layer-wise rates": {"layer_decay": 0.5},
     "fresh top layer": {"reinitialised_layers": 1},
+    "frozen embeddings": {"frozen_layers": 0},
     "multi-sample dropout": {"dropout_samples": 3},
 }
 
@@ -280,7 +281,7 @@ def test_each_technique_is_fine_tuned_with_from_its_setting(
 
 def test_every_perturbation_and_loss_is_among_them() -> None:
     assert len(METHODS) == 7
-    assert len(TECHNIQUES) == 7 + 3 + 8 + 10
+    assert len(TECHNIQUES) == 7 + 3 + 8 + 11
 
 
 def test_gradient_checkpointing_changes_no_byte(paths: RunPaths, plain_answers: bytes) -> None:
@@ -303,6 +304,11 @@ def test_techniques_compose(paths: RunPaths) -> None:
 def test_more_fresh_layers_than_there_are_is_the_users_fault(paths: RunPaths) -> None:
     with pytest.raises(UserError, match=r"members\.m\.reinitialised_layers: is 2; stay within the encoder's 1 layers"):
         finetune(paths, transformer(reinitialised_layers=2))
+
+
+def test_frozen_layers_leave_one_to_train(paths: RunPaths) -> None:
+    with pytest.raises(UserError, match=r"members\.m\.frozen_layers: is 1; leave a layer to train"):
+        finetune(paths, transformer(frozen_layers=1))
 
 
 def test_a_contest_without_unlabelled_rows_writes_an_empty_array(paths: RunPaths) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from polydx.train.batching import plan_batches
 from polydx.train.device import prepare
+from polydx.train.dropout import use_byte_dropout
 from polydx.train.loop import FitReport, Recipe, fit
 from polydx.train.optimiser import new_optimiser
 from polydx.train.perturbations.embeddings import EmbeddingPoint
@@ -131,6 +132,7 @@ def test_the_loop_equals_a_plain_one(tmp_path: Path, swa_start: float | None) ->
 
     prepare(1, 0)
     plain = TinyTask()
+    use_byte_dropout(plain, torch.device("cpu"))
     examples = TinyExamples(np.random.default_rng(0).integers(1, 20, (18, 5)), [])
     optimiser = new_optimiser(plain, 1e-2, 2e-2, 0.01, lambda name: name.startswith("head."))
     factors = [1 / 4, 2 / 4, 3 / 4, *(left / 12 for left in range(12, 0, -1))]

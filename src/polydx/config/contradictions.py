@@ -52,8 +52,22 @@ def _member_contradictions(key: Key, member: TransformerMember) -> Iterator[tupl
         yield (*key, "losses", "ramp"), f"is {list(losses.ramp)}", "write [start, end], rising"
     if member.adversary.method == "freelb" and member.adversary.target == "table":
         yield (*key, "adversary", "target"), "is table, but FreeLB perturbs positions", "use target: positions"
+    if member.frozen_layers is not None:
+        for field, clashes in _needs_whole_encoder(member).items():
+            if clashes:
+                yield (*key, "frozen_layers"), f"is {member.frozen_layers}, but {field} needs all layers", "use null"
     if member.patience is not None and member.weights != "inner":
         yield (*key, "patience"), f"is {member.patience}", "patience needs rows to watch: use weights: inner, or null"
+
+
+def _needs_whole_encoder(member: TransformerMember) -> dict[str, bool]:
+    """Settings that change what the lowest layers are given, or recompute it, and whether each is on."""
+    return {
+        f"adversary.method {member.adversary.method}": member.adversary.method in ("fgm", "pgd", "freelb", "vat"),
+        f"long_records.mode {member.long_records.mode}": member.long_records.mode in ("chunks", "two_streams"),
+        "long_records.performer_features": member.long_records.performer_features is not None,
+        "gradient_checkpointing": member.gradient_checkpointing,
+    }
 
 
 def _length_contradictions(member: TransformerMember, positions: int | None) -> Iterator[tuple[Key, str, str]]:

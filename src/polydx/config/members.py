@@ -180,6 +180,9 @@ class TransformerMember(Schedule):
     """Each layer learns at so many times the rate of the layer above it."""
     reinitialised_layers: Count
     """Top layers of the encoder that start from random weights."""
+    frozen_layers: Count | None
+    """Lowest layers of the encoder that don't learn, nor do the embeddings, so that what they make of a record is
+    computed once; null trains everything, 0 freezes the embeddings alone."""
     dropout_samples: Positive
     """Dropout masks of the head whose logits are averaged while training (Inoue 2019)."""
     gradient_checkpointing: bool

@@ -14,6 +14,7 @@ from polydx.model.tokens import IntArray, TokenTable
 from polydx.train.batching import batches_by_tokens
 from polydx.train.loop import FitReport, Recipe, fit
 from polydx.train.losses.objective import Objective
+from polydx.train.lower_states import LowerStates
 from polydx.train.perturbations.interface import Perturbation
 
 PREDICTION_TOKENS = 8192
@@ -29,12 +30,14 @@ class LabelledExamples:
         rows: `[examples]`, int64, the rows of `tokens` to train on.
         targets: `[examples, labels]`, float32 in [0, 1].
         pseudo: `[examples]`, bool.
+        lower: What the model's frozen layers make of the rows; None where nothing is frozen or kept.
     """
 
     tokens: TokenTable
     rows: IntArray
     targets: Floats
     pseudo: npt.NDArray[np.bool_]
+    lower: LowerStates | None = None
 
     @property
     def lengths(self) -> IntArray:
@@ -46,7 +49,7 @@ class LabelledExamples:
         return self.tokens.fingerprint() + fingerprint_arrays(self.rows, self.targets, self.pseudo)
 
     def batch(self, rows: IntArray, draw: np.random.Generator) -> dict[str, Tensor]:  # noqa: ARG002 - nothing is random
-        """`input_ids`, `attention_mask`, `targets`, `pseudo` of some examples, and `side` where the texts have it."""
+        """`input_ids`, `attention_mask`, `targets`, `pseudo` of some examples; `side`, `lower` where there are any."""
         input_ids, attention_mask = self.tokens.pad(self.rows[rows])
         return {
             "input_ids": input_ids,
@@ -54,6 +57,7 @@ class LabelledExamples:
             "targets": torch.from_numpy(self.targets[rows]),
             "pseudo": torch.from_numpy(self.pseudo[rows]),
             **self.tokens.side_of(self.rows[rows]),
+            **({} if self.lower is None else {"lower": self.lower.pad(self.rows[rows])}),
         }
 
 
@@ -61,7 +65,8 @@ class ClassificationTask(nn.Module):
     """The loss of a batch; pseudo-rows weigh what the ramp says.
 
     Args:
-        model: Takes `input_ids` and `attention_mask`, and `side` where batches have it; gives logits `[batch, labels]`.
+        model: Takes `input_ids` and `attention_mask`, and `side` and `lower` where batches have them; gives logits
+            `[batch, labels]`.
         objective: What is minimised.
         pseudo_weight: Weight of a pseudo-row by the share of training done.
     """
@@ -74,8 +79,8 @@ class ClassificationTask(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], progress: float) -> Tensor:
         """Scalar loss of one batch."""
-        side = {key: value for key, value in batch.items() if key == "side"}
-        logits = self.model(batch["input_ids"], batch["attention_mask"], **side).float()
+        beside = {key: batch[key] for key in ("side", "lower") if key in batch}
+        logits = self.model(batch["input_ids"], batch["attention_mask"], **beside).float()
         weights = torch.ones_like(logits[:, 0]).masked_fill(batch["pseudo"], self.pseudo_weight(progress))
         loss: Tensor = self.objective(logits, batch["targets"], weights, progress)
         return loss

@@ -20,6 +20,7 @@ from polydx.progress import Reporter
 from polydx.train.averaging import new_average
 from polydx.train.batching import padding_share, plan_batches, steps_of
 from polydx.train.checkpoint import TrainingState, fingerprint_of, load_checkpoint, save_checkpoint
+from polydx.train.dropout import use_byte_dropout
 from polydx.train.optimiser import learning_rate_factor, new_optimiser
 from polydx.train.perturbations.interface import Perturbation
 
@@ -114,6 +115,7 @@ def fit(
     """
     started = time.monotonic()
     task.to(device)
+    use_byte_dropout(task, device)
     plan = plan_batches(examples.lengths, recipe.batch_size, recipe.epochs, recipe.seed)
     epoch_steps = steps_of(len(examples.lengths), recipe.batch_size, 1.0)
     first_adversarial = round(adversary_start_epoch * epoch_steps)

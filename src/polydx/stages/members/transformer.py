@@ -22,6 +22,7 @@ from polydx.train.classification import LabelledExamples, predict_probabilities,
 from polydx.train.device import job_seed, pick_device, prepare
 from polydx.train.loop import Recipe
 from polydx.train.losses.objective import LossShapes, Objective, bce_and_soft_f1
+from polydx.train.lower_states import lower_states
 from polydx.train.perturbations.awp import AWP
 from polydx.train.perturbations.embeddings import EmbeddingPoint
 from polydx.train.perturbations.fgm import FGM
@@ -48,9 +49,21 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted:
     if member.long_records.performer_features is None:
         for encoder in model.encoders:
             choose_attention(encoder, device, recipe.bf16)
+    lower = None
+    if member.frozen_layers is not None:
+        lower = lower_states(
+            model.encoder,
+            member.frozen_layers,
+            tokens,
+            rows.learned,
+            name=f"s5 frozen layers of {job.name}",
+            device=device,
+            bf16=recipe.bf16,
+            folder=spool,
+        )
     report = train_classifier(
         model,
-        LabelledExamples(tokens, rows.learned, rows.targets, rows.is_pseudo),
+        LabelledExamples(tokens, rows.learned, rows.targets, rows.is_pseudo, lower),
         recipe,
         name=f"s5 finetune {job.name}",
         device=device,
@@ -85,6 +98,8 @@ def _start(member: TransformerMember, job: FoldJob, side: Floats | None) -> Text
             model.head.bias.mul_(1 - member.losses.logit_adjustment)
     else:
         model = load_classifier(job.previous, member.dropout)
+    if member.frozen_layers is not None:
+        model.freeze_lower(member.frozen_layers, f"members.{job.member}.frozen_layers")
     average_over_masks(model.head, member.dropout_samples)
     if member.gradient_checkpointing:
         for each in model.encoders:
