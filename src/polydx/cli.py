@@ -126,6 +126,18 @@ def pretrain(config: Config, encoder: Annotated[str, typer.Option()], overrides:
     )
 
 
+@app.command(name="lower-states")
+def lower_states(config: Config, member: Annotated[str, typer.Option()], overrides: Overrides = None) -> None:
+    """Before stage 5: run a member's frozen layers over all records, once for all its folds."""
+    settings = load_settings(config, overrides or ())
+    chosen = _entry(settings.members, "--member", member)
+    if chosen.kind != "transformer" or chosen.frozen_layers is None:
+        raise UserError("--member", f"{member} freezes no layers", "set its frozen_layers, or skip this step")
+    from polydx.stages.members import lower
+
+    lower.run(RunPaths(settings.run.name), member, chosen, settings.compute)
+
+
 @app.command()
 def finetune(
     config: Config,

@@ -19,6 +19,7 @@ from polydx.model.encoders import new_encoder, save_folder
 from polydx.model.tokenizers import new_tokenizer
 from polydx.paths import FoldFiles, RunPaths
 from polydx.stages import s5_finetune
+from polydx.stages.members import lower
 
 BASE = yaml.safe_load((Path(__file__).parents[2] / "configs" / "base.yaml").read_text(encoding="utf-8"))
 COMPUTE = Compute.model_validate(BASE["compute"] | {"cores": 1, "device": "cpu", "checkpoint_seconds": 1e9})
@@ -111,6 +112,8 @@ def finetune(
     teaches: bool = False,
     fold: int = 1,
 ) -> FoldFiles:
+    if member.kind == "transformer" and member.frozen_layers is not None:
+        lower.run(paths, "m", member, COMPUTE)
     s5_finetune.run(paths, "m", member, round_number, fold, "tokens", labels, COMPUTE, teaches, seed=0)
     return paths.fold_model("m", round_number, fold)
 

@@ -66,6 +66,8 @@ def _needs_whole_encoder(member: TransformerMember) -> dict[str, bool]:
         f"adversary.method {member.adversary.method}": member.adversary.method in ("fgm", "pgd", "freelb", "vat"),
         f"long_records.mode {member.long_records.mode}": member.long_records.mode in ("chunks", "two_streams"),
         "long_records.performer_features": member.long_records.performer_features is not None,
+        f"long_records.positions {member.long_records.positions}": member.long_records.positions != "fixed",
+        "long_records.prediction_tokens": member.long_records.prediction_tokens is not None,
         "gradient_checkpointing": member.gradient_checkpointing,
     }
 

@@ -1,5 +1,7 @@
 """Settings of the ensemble's members."""
 
+import hashlib
+import json
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -187,6 +189,14 @@ class TransformerMember(Schedule):
     """Dropout masks of the head whose logits are averaged while training (Inoue 2019)."""
     gradient_checkpointing: bool
     """Recompute each layer in the backward pass: a third more time, much less memory."""
+
+    @property
+    def lower_states(self) -> str | None:
+        """Name of what the frozen layers make of the records; the same for members that would compute the same."""
+        if self.frozen_layers is None:
+            return None
+        reading = json.dumps([self.max_tokens, self.long_records.model_dump(mode="json"), self.bf16])
+        return f"{self.encoder}-{self.frozen_layers}-{hashlib.sha256(reading.encode()).hexdigest()[:8]}"
 
 
 class LinearMember(Section):

