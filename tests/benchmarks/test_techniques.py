@@ -1,6 +1,5 @@
 """The technique ledger on the sample contest: stopped, gone on with, guarded, and scored as a plain bootstrap would."""
 
-import importlib
 import json
 import shutil
 from collections.abc import Callable
@@ -16,17 +15,10 @@ from polydx.contest.sample import write_sample
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.metrics import macro_f1
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 OPTIONS = ["--techniques", "asl,ema", "--seeds", "1", "--folds", "1", "--jobs", "1"]
 JOBS = [f"{technique}-seed0-fold0" for technique in ("asl", "baseline", "ema")]
 
 Start = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def benchmark_module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module
 
 
 @pytest.fixture
