@@ -22,6 +22,7 @@ from polydx.ensemble.thresholds import decide
 from polydx.errors import UserError
 from polydx.model.checkpoints import quietly
 from polydx.model.encoders import load_tokenizer
+from polydx.model.layers import classify
 from polydx.text.cleaner import RecordCleaner
 
 StudentModel = BertForSequenceClassification | ErnieForSequenceClassification
@@ -55,9 +56,7 @@ class LoadedStudent:
         """Logits `[batch, labels]`, float32, of `[batch, tokens]`, int64, each."""
         if self.onnx is not None:
             return torch.from_numpy(self.onnx(input_ids.numpy(), attention_mask.numpy()))
-        # The signature of a stock model's call isn't typed.
-        logits: Tensor = self.stock_model()(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits.float()
+        return classify(self.stock_model(), input_ids, attention_mask)
 
     def stock_model(self) -> StudentModel:
         """The stock model.

@@ -18,7 +18,7 @@ from polydx.distil.peers import mutual_loss
 from polydx.distil.soft_targets import soft_target_divergence, soft_target_loss, teacher_logits
 from polydx.distil.student import Student, is_head
 from polydx.model.exits import Exits
-from polydx.model.layers import Trace, body_of, classify_first, first_token, trace
+from polydx.model.layers import Trace, body_of, classify, classify_first, trace
 from polydx.model.tokens import IntArray, TokenTable
 from polydx.train.losses import bce
 
@@ -147,7 +147,7 @@ class DistillationTask(nn.Module):
         temperature: float | Tensor = self.temperature(progress)
         taught = partial(self._taught, batch, temperature)
         if self.lessons is None and self.exits is None:
-            logits = score(self.model, input_ids, mask)
+            logits = classify(self.model, input_ids, mask)
             loss = taught(logits)
         else:
             shown = trace(body_of(self.model), input_ids, mask)
@@ -158,7 +158,7 @@ class DistillationTask(nn.Module):
             if self.exits is not None:
                 loss = loss + self._exit_loss(self.exits, shown, mask, logits, taught)
         if len(self.peers):
-            others = [score(cast("Student", peer), input_ids, mask) for peer in self.peers]
+            others = [classify(cast("Student", peer), input_ids, mask) for peer in self.peers]
             own = [taught(other) for other in others]
             loss = sum(own, loss) + self.peer_weight * mutual_loss([logits, *others])
         return loss
@@ -184,11 +184,6 @@ class DistillationTask(nn.Module):
         if self.exit_training == "self":
             hidden = [states.detach() for states in hidden]
         return exit_loss(self.exit_training, exits(hidden, mask), logits, taught)
-
-
-def score(model: Student, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """Logits of a student, `[batch, labels]`, float32: as the stock model's, with its last layer for one token only."""
-    return classify_first(model, first_token(body_of(model), input_ids, attention_mask)).float()
 
 
 def learns_fast(parameter: str) -> bool:

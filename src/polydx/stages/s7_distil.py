@@ -15,13 +15,14 @@ from polydx.distil.exit_answers import speeds_of
 from polydx.distil.lessons import LessonWeights
 from polydx.distil.student import Student, student_of, take_head
 from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold, weighted_mean
-from polydx.distil.training import learns_fast, score, transfer_set
+from polydx.distil.training import learns_fast, transfer_set
 from polydx.judge.folds import Folds, read_folds
 from polydx.model.classifier import load_classifier
 from polydx.model.encoders import check_length, load_encoder, load_tokenizer, save_folder
 from polydx.model.exit_speeds import save_speeds
 from polydx.model.exits import save_exits
 from polydx.model.heads import start_at_rates
+from polydx.model.layers import classify
 from polydx.model.tokens import IntArray, encode
 from polydx.paths import ALL_ROWS, FoldFiles, RunPaths
 from polydx.provenance import code_hash
@@ -84,7 +85,7 @@ def run(
 
     def predict(model: Student, places: IntArray) -> Floats:
         labels = len(records.label_names)
-        return predict_probabilities(partial(score, model), tokens, places, labels, device, recipe.bf16)
+        return predict_probabilities(partial(classify, model), tokens, places, labels, device, recipe.bf16)
 
     # The student on all rows is scored nowhere: any fold's models may show it their layers.
     fine_tuned = partial(paths.fold_model, round_number=teacher_round, fold=fold or 0)
