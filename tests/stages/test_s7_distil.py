@@ -74,6 +74,7 @@ DISTIL = Distil(
     assistant_layers=(),
     generations=0,
     exits="none",
+    int8_share=0.0,
     lessons=NO_LESSONS,
 )
 COMPUTE = Compute(cores=1, threads=1, pretraining_threads=1, device="cpu", checkpoint_seconds=60.0)
@@ -245,6 +246,7 @@ TECHNIQUES: dict[str, dict[str, object]] = {
     "peers": {"peers": 1},
     "an assistant": {"assistant_layers": (0, 1, 2)},
     "born again": {"generations": 1},
+    "as int8": {"int8_share": 0.5},
     "exits together": {"exits": "joint"},
     "exits of themselves": {"exits": "self"},
     "exits for each other": {"exits": "mutual"},
@@ -267,7 +269,7 @@ def test_every_technique_changes_the_student(paths: RunPaths) -> None:
             assert len(loaded.heads) == 1
             assert read_speed(paths.student(1).model, "similarity", 0.1)[1].shape == (2,)
     assert len(seen) == len(TECHNIQUES) + 1
-    assert len(TECHNIQUES) == 27
+    assert len(TECHNIQUES) == 28
 
 
 def test_killed_between_two_students_of_a_chain_gives_the_same_bytes(paths: RunPaths) -> None:

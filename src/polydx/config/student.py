@@ -81,6 +81,9 @@ class Distil(Schedule):
     """How often the student teaches a new one of its size, which replaces it (born-again)."""
     exits: Literal["none", "joint", "self", "mutual"]
     """Early exits: none; trained with the student; taught by its last layer; trained with it and by each other."""
+    int8_share: Share
+    """Last share of the training in which products are rounded as int8 will round them, straight-through gradients
+    past the rounding (quantisation-aware distillation); 0: never."""
     lessons: Lessons
     """What it learns from a teacher's hidden states."""
 
