@@ -24,6 +24,7 @@ ALONE: dict[str, dict[str, object]] = {
     "rare labels weigh more": {"rare_power": 0.5},
     "teacher-bounded": {"bounded_weight": 0.5},
     "one teacher a step (SKDBERT)": {"teachers": "sampled"},
+    "teachers by score": {"teachers": "by_score"},
     "annealed temperature": {"schedule": "annealed"},
     "learned temperature (curriculum)": {"schedule": "learned"},
     "peer (DML)": {"peers": 1},

@@ -57,10 +57,13 @@ class Distil(Schedule):
     """Member whose model of the same fold gives `layers` and, with a pooling layer, the head; null: `encoder`."""
     pooling_layer: bool
     """A further layer that starts as the mean of the tokens, which the stock head reads."""
-    teachers: Literal["mean", "sampled"]
-    """The mean of all members by `teacher_weights`, or one drawn a step in proportion to them."""
+    teachers: Literal["mean", "sampled", "by_score"]
+    """The mean of all members by `teacher_weights`; one drawn a step in proportion to them; or the mean by them times
+    each member's out-of-fold score, for a fold's student on rows outside its fold: their labels alone, but answered by
+    models that trained on the fold, stacking's second-order path."""
     teacher_weights: dict[str, NotNegative]
-    """Weight of each member that teaches, 0 where not named; empty: all alike. Out-of-fold scores would leak."""
+    """Weight of each member that teaches, 0 where not named; empty: all alike. Out-of-fold scores put here would leak:
+    use `by_score`."""
     schedule: Literal["fixed", "annealed", "learned"]
     """T stays, goes linearly to `end_temperature`, or is learned against the student (curriculum temperature)."""
     end_temperature: Rate

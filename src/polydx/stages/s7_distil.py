@@ -12,8 +12,9 @@ from polydx.contest.records import PART, TEST, TEXT, TRAIN, UNLABELLED, read_rec
 from polydx.distil.course import new_task
 from polydx.distil.exit_answers import speeds_of
 from polydx.distil.student import Student
-from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold, weighted_mean
+from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold, weighing_rows, weighted_mean
 from polydx.distil.training import learns_fast, transfer_set
+from polydx.ensemble.cuts import best_cuts
 from polydx.judge.folds import Folds, read_folds
 from polydx.model.classifier import load_classifier
 from polydx.model.encoders import load_tokenizer, save_folder
@@ -71,7 +72,10 @@ def run(
     rows = np.concatenate([train[learned], test, unlabelled[drawn]])
     weights = [distil.teacher_weights.get(member, 0.0 if distil.teacher_weights else 1.0) for member in teachers]
     taught = teach(paths, folds, fold, teachers, teacher_round)
-    if distil.teachers == "mean":
+    if distil.teachers == "by_score":
+        scores = score_teachers(paths, folds, fold, teachers, teacher_round, records.targets())
+        weights = [weight * score for weight, score in zip(weights, scores, strict=True)]
+    if distil.teachers != "sampled":
         taught, weights = [weighted_mean(taught, weights)], [1.0]
     answers = [each.rows(drawn) for each in taught]
 
@@ -150,6 +154,30 @@ def teach(
         teach_final(folds, [_answers(paths, job, member, teacher_round) for job in range(folds.jobs)])
         for member in members
     ]
+
+
+def score_teachers(
+    paths: RunPaths, folds: Folds, fold: int | None, members: tuple[str, ...], teacher_round: int, targets: Floats
+) -> list[float]:
+    """Out-of-fold macro-F1 of each member at its labels' best thresholds, on the rows that may weigh its models.
+
+    A threshold of each label's own, fitted on the very rows, flatters all members about alike; it needs no setting.
+
+    Args:
+        paths: The run's files.
+        folds: The folds of the training rows.
+        fold: The student's fold job; None for the one on all rows.
+        members: Members that teach.
+        teacher_round: The round their models are of.
+        targets: `[training rows, labels]`, 0 or 1.
+    """
+    rows = weighing_rows(folds, fold)
+    scores = []
+    for member in members:
+        jobs = [paths.fold_model(member, teacher_round, job).validation for job in range(folds.jobs)]
+        answers = folds.out_of_fold([read_array(file) for file in jobs])
+        scores.append(float(best_cuts(answers[rows], targets[rows] > 0).f1.mean()))
+    return scores
 
 
 def _answers(paths: RunPaths, fold: int, member: str, teacher_round: int) -> FoldAnswers:
