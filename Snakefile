@@ -216,8 +216,12 @@ rule pseudo:
 
 
 def teaching(fold):
-    """A fold's student learns from that fold's teachers only; the student on all rows from all of them."""
-    return all_fold_outputs([ROUNDS], FOLDS if fold == ALL_ROWS else [fold])
+    """A fold's student learns from that fold's teachers only; the student on all rows from all of them.
+
+    Where teachers are weighed by their scores, those of all folds are looked at.
+    """
+    every_fold = fold == ALL_ROWS or SETTINGS.distil.teachers == "by_score"
+    return all_fold_outputs([ROUNDS], FOLDS if every_fold else [fold])
 
 
 def shown_layers(fold):

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from polydx.model.attention import choose_attention
+from polydx.model.attention import use_own_attention
 from polydx.model.classifier import TextClassifier
 from polydx.model.encoders import load_encoder, load_tokenizer
 from polydx.model.heads import start_at_rates
@@ -65,7 +65,7 @@ def ours(data: Path, encoder: str, rows: int, epochs: float, tokens: int, frozen
     bf16 = bf16_available(device)
     model = TextClassifier(load_encoder(encoder, 0.1), len(names), "mean", 0.1)
     start_at_rates(model.head.bias, learned)
-    choose_attention(model.encoder, device, bf16)
+    use_own_attention(model.encoder)
     recipe = Recipe(
         epochs=epochs,
         batch_size=BATCH_SIZE,

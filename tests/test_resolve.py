@@ -340,5 +340,11 @@ def test_contradictions_of_the_student(argument: str, problem: str) -> None:
         load_settings(SMOKE, [argument])
 
 
+def test_teachers_cant_be_weighed_by_score_under_a_hold_out() -> None:
+    load_settings(SMOKE, ["distil.teachers=by_score"])
+    with pytest.raises(UserError, match=r"distil\.teachers: is by_score, but a hold-out scores no row outside"):
+        load_settings(SMOKE, ["split.scheme=holdout", "distil.teachers=by_score"])
+
+
 def test_contradictions_of_a_student_that_is_switched_off_do_not_matter() -> None:
     load_settings(SMOKE, ["distil.enabled=false", "distil.start=linear"])

@@ -265,11 +265,14 @@ def predict(
     give: Annotated[Literal["labels", "probabilities", "both"], typer.Option(help="What to write.")] = "labels",
     explain: Annotated[bool, typer.Option("--explain", help="Add the record's words that drove each label.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and count malformed records.")] = False,
+    speed: Annotated[
+        float | None, typer.Option(help="Share of the work to save, for a student with early exits; 0 saves none.")
+    ] = None,
 ) -> None:
     """Label new records with a deployed student."""
     from polydx.deploy import predict as prediction
 
-    prediction.predict(model, source, target, prediction.Wanted(give, explain, skip_bad))
+    prediction.predict(model, source, target, prediction.Wanted(give, explain, skip_bad, speed))
 
 
 @app.command()

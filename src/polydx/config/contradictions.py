@@ -140,6 +140,9 @@ def _distil_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key
             yield ("distil", "teacher_weights", name), f"{name!r} is not in members", fix
     if distil.teacher_weights and not any(distil.teacher_weights.values()):
         yield ("distil", "teacher_weights"), "leaves no teacher", "give one of them a weight above 0"
+    if distil.teachers == "by_score" and settings.split.scheme == "holdout":
+        problem = "is by_score, but a hold-out scores no row outside the student's own fold"
+        yield ("distil", "teachers"), problem, "set it to mean, or split.scheme to one with folds"
     if lessons.layers and len(lessons.layers) != len(distil.layers):
         fix = f"give one for each of the {len(distil.layers)} distil.layers, or none"
         yield ("distil", "lessons", "layers"), f"is {list(lessons.layers)}", fix

@@ -4,7 +4,7 @@ import sys
 import time
 
 from polydx.config import Compute, TransformerMember
-from polydx.model.attention import choose_attention
+from polydx.model.attention import use_own_attention
 from polydx.model.encoders import check_length, load_encoder, load_tokenizer
 from polydx.model.frozen import freeze_lower
 from polydx.model.record_tokens import read_rows
@@ -37,7 +37,7 @@ def run(paths: RunPaths, name: str, member: TransformerMember, compute: Compute)
     check_length(encoder, member.max_tokens, f"members.{name}.max_tokens")
     freeze_lower(encoder, member.frozen_layers, f"members.{name}.frozen_layers")
     bf16 = new_recipe(member, compute, device, 0).bf16
-    choose_attention(encoder, device, bf16)
+    use_own_attention(encoder)
     folder = paths.lower_states(member.lower_states)
     tokens = read_rows(
         load_tokenizer(paths.encoder(member.encoder)), paths.records, training_reading(member), folder.parent

@@ -8,7 +8,7 @@ import torch
 
 from polydx.artifacts import Floats, replacing
 from polydx.config import Adversary, Pseudo, TransformerMember
-from polydx.model.attention import choose_attention
+from polydx.model.attention import use_own_attention
 from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
 from polydx.model.encoders import load_encoder, load_tokenizer
 from polydx.model.heads import start_at_rates
@@ -48,7 +48,7 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted:
     recipe = _recipe(member, job, new_recipe(member, job.compute, device, own_seed))
     if member.long_records.performer_features is None:
         for encoder in model.encoders:
-            choose_attention(encoder, device, recipe.bf16)
+            use_own_attention(encoder)
     lower = None
     if member.lower_states is not None:
         lower = read_lower_states(job.paths.lower_states(member.lower_states), tokens.lengths)
