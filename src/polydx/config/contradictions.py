@@ -52,6 +52,8 @@ def _member_contradictions(key: Key, member: TransformerMember) -> Iterator[tupl
         yield (*key, "losses", "ramp"), f"is {list(losses.ramp)}", "write [start, end], rising"
     if member.adversary.method == "freelb" and member.adversary.target == "table":
         yield (*key, "adversary", "target"), "is table, but FreeLB perturbs positions", "use target: positions"
+    if member.accumulate > member.batch_size:
+        yield (*key, "accumulate"), f"is {member.accumulate}", f"stay at or below batch_size {member.batch_size}"
     if member.patience is not None and member.weights != "inner":
         yield (*key, "patience"), f"is {member.patience}", "patience needs rows to watch: use weights: inner, or null"
 
