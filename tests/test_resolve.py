@@ -276,6 +276,10 @@ CONTRADICTIONS = {
         "members.letters.patience=2",
         "patience: is 2; patience needs rows to watch: use weights: inner, or null",
     ),
+    "more_micro_batches_than_rows": (
+        "members.letters={batch_size: 4, accumulate: 5}",
+        "accumulate: is 5; stay at or below batch_size 4",
+    ),
     "two_roles": ("contest.columns={age: emr_id}", "column 'emr_id' has two roles; give each column one role"),
     "repeats": ("split.repeats=2", "split.repeats: is 2; use split.scheme=repeated, or 1 repeat"),
     "nothing_to_label": ("pseudo={rounds: 1, test_rows: false}", "is 1, but no rows to label; allow test_rows or give"),

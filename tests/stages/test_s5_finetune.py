@@ -1,5 +1,6 @@
 """Stage 5 on a tiny run: both kinds of member, two rounds, and nothing learnt from a validation row's labels."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -334,3 +335,18 @@ def test_more_tokens_than_positions_is_the_users_fault(paths: RunPaths) -> None:
     with pytest.raises(UserError, match=r"members\.m\.max_tokens: is 33; stay within the encoder's 32 positions"):
         finetune(paths, transformer(max_tokens=33))
     assert not paths.fold_model("m", 0, 1).folder.exists()
+
+
+def test_the_report_tells_the_speed_and_micro_batches_are_no_steps(
+    paths: RunPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = read_json(finetune(paths, transformer(accumulate=3)).report)
+    assert report["steps"] == 4
+    assert 0 <= report["padding_share"] < 0.5
+    # Four to eleven words and two special tokens a record.
+    assert 6 <= report["tokens_per_second"] / report["examples_per_second"] <= 13
+    flops = report["flops_per_example"] * report["examples_per_second"]
+    assert report["flops_per_second"] == pytest.approx(flops, rel=1e-3)
+    assert report["mfu"] == pytest.approx(flops / report["matrix_flops_per_second"], abs=1e-4)
+    line = r"s5 finetune m-round0-fold1: [\d.]+ examples/s, \d+ tokens/s, [\d.]+% padding, [\d.]+ GFLOP/s, \d+% of the"
+    assert re.search(line, capsys.readouterr().err)

@@ -56,6 +56,8 @@ def _member_contradictions(key: Key, member: TransformerMember) -> Iterator[tupl
         for field, clashes in _needs_whole_encoder(member).items():
             if clashes:
                 yield (*key, "frozen_layers"), f"is {member.frozen_layers}, but {field} needs all layers", "use null"
+    if member.accumulate > member.batch_size:
+        yield (*key, "accumulate"), f"is {member.accumulate}", f"stay at or below batch_size {member.batch_size}"
     if member.patience is not None and member.weights != "inner":
         yield (*key, "patience"), f"is {member.patience}", "patience needs rows to watch: use weights: inner, or null"
 

@@ -187,6 +187,9 @@ class TransformerMember(Schedule):
     computed once; null trains everything, 0 freezes the embeddings alone."""
     dropout_samples: Positive
     """Dropout masks of the head whose logits are averaged while training (Inoue 2019)."""
+    accumulate: Positive
+    """Micro-batches that a step's rows are split into: less memory, the same gradients. F1 losses take the counts of a
+    micro-batch, and an adversary with one norm over the batch (target `table`, AWP, SAM) moves each its own way."""
     gradient_checkpointing: bool
     """Recompute each layer in the backward pass: a third more time, much less memory."""
 

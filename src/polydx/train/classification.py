@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from polydx.artifacts import Floats, fingerprint_arrays
 from polydx.model.tokens import IntArray, TokenTable
 from polydx.train.batching import batches_by_tokens
+from polydx.train.distributed import ALONE, Processes
 from polydx.train.loop import FitReport, Recipe, fit
 from polydx.train.losses.objective import Objective
 from polydx.train.lower_states import LowerStates
@@ -151,6 +152,7 @@ def train_classifier(
     adversary: Perturbation | None,
     adversary_start_epoch: float,
     inner_share: float | None,
+    processes: Processes = ALONE,
 ) -> FitReport:
     """Fine-tune a model in place.
 
@@ -168,6 +170,7 @@ def train_classifier(
         adversary_start_epoch: Epochs of clean training before it.
         inner_share: Share of the labelled rows set aside to choose the best epoch by their BCE, and to end training
             when the recipe's patience does; None keeps the last.
+        processes: Those that share each step's rows; the objective and the adversary sum over the same.
     """
     task = ClassificationTask(model, objective, pseudo_weight)
     score: Callable[[], float] | None = None
@@ -191,6 +194,7 @@ def train_classifier(
         adversary=adversary,
         adversary_start_epoch=adversary_start_epoch,
         score=score,
+        processes=processes,
     )
 
 

@@ -1,5 +1,6 @@
 """Fitting a member on an encoder."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -16,11 +17,12 @@ from polydx.model.record_tokens import read_rows, save_reading
 from polydx.model.starting import average_over_masks, reinitialise_top
 from polydx.semi.ramps import pseudo_weight
 from polydx.stages.members.design import new_model, prediction_reading, training_reading
-from polydx.stages.members.job import Fitted, FoldJob, FoldRows
+from polydx.stages.members.job import Fitted, FoldJob, FoldRows, IntArray
 from polydx.stages.recipes import new_recipe
 from polydx.train.classification import LabelledExamples, predict_probabilities, train_classifier
-from polydx.train.device import job_seed, pick_device, prepare
-from polydx.train.loop import Recipe
+from polydx.train.device import job_seed, prepare
+from polydx.train.distributed import Processes, join
+from polydx.train.loop import FitReport, Recipe
 from polydx.train.losses.objective import LossShapes, Objective, bce_and_soft_f1
 from polydx.train.lower_states import read_lower_states
 from polydx.train.perturbations.awp import AWP
@@ -32,13 +34,19 @@ from polydx.train.perturbations.pgd import PGD
 from polydx.train.perturbations.r_drop import RDrop
 from polydx.train.perturbations.sam import SAM
 from polydx.train.perturbations.vat import VAT
+from polydx.train.utilisation import Utilisation, training_flops, utilisation
 
 
-def fit(member: TransformerMember, job: FoldJob) -> Fitted:
-    """Start from the encoder, or from the round before; train; save the classifier."""
+def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
+    """Start from the encoder, or from the round before; train; save the classifier.
+
+    Returns:
+        None where another process of this job saves it and predicts.
+    """
     own_seed = job_seed(job.seed, job.name)
     prepare(job.compute.threads, own_seed)
-    device = pick_device(job.compute.device)
+    processes = join(job.compute.device)
+    device = processes.device
     rows, labels = job.rows, job.rows.targets.shape[1]
     tokenizer = load_tokenizer(job.paths.encoder(member.encoder))
     reading, later = training_reading(member), prediction_reading(member)
@@ -46,6 +54,8 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted:
     tokens = read_rows(tokenizer, job.paths.records, reading, spool)
     model = _start(member, job, None if tokens.side is None else tokens.side[rows.training])
     recipe = _recipe(member, job, new_recipe(member, job.compute, device, own_seed))
+    # Each process times bf16 for itself, and a close call may fall either way.
+    recipe = replace(recipe, bf16=bool(processes.of_main(recipe.bf16)))
     if member.long_records.performer_features is None:
         for encoder in model.encoders:
             use_own_attention(encoder)
@@ -60,21 +70,44 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted:
         device=device,
         checkpoint=job.checkpoint,
         depends_on=f"{member} {job.pseudo} {job.code}",
-        objective=_objective(member, rows),
+        objective=_objective(member, rows, processes),
         pseudo_weight=_ramp(job.pseudo),
-        adversary=_perturbation(member.adversary, model),
+        adversary=_perturbation(member.adversary, model, processes),
         # A model that goes on from the round before has had its clean epochs.
         adversary_start_epoch=member.adversary.start_epoch if job.previous is None else 0.0,
         inner_share=member.inner_share if member.weights == "inner" else None,
+        processes=processes,
     )
+    processes.leave()
+    if processes.rank > 0:
+        return None
+    attended = member.long_records.performer_features or reading.sequence_tokens
+    used = _used(report, model, tokens.lengths[rows.learned], attended, processes, recipe.bf16)
+    _print_speed(job.name, report, used)
     with replacing(job.files.model) as folder:
         folder.mkdir()
         save_classifier(model, folder)
         save_reading(later, folder)
     longer = tokens if later == reading else read_rows(tokenizer, job.paths.records, later, spool)
     return Fitted(
-        lambda places: predict_probabilities(model, longer, places, labels, device, recipe.bf16, lower), asdict(report)
+        lambda places: predict_probabilities(model, longer, places, labels, device, recipe.bf16, lower),
+        asdict(report) | asdict(used),
     )
+
+
+def _used(
+    report: FitReport, model: TextClassifier, lengths: IntArray, attended: int, processes: Processes, bf16: bool
+) -> Utilisation:
+    """What training took of the machine; a token of the records, of these `lengths`, attended to `attended` at most."""
+    config = model.encoder.config
+    flops = training_flops(model.encoder, config.num_hidden_layers, config.hidden_size, lengths, attended)
+    return utilisation(flops, report.examples_per_second, processes.device, bf16, processes.size)
+
+
+def _print_speed(name: str, report: FitReport, used: Utilisation) -> None:
+    speed = f"{report.examples_per_second:.1f} examples/s, {report.tokens_per_second:.0f} tokens/s"
+    share = f"{used.flops_per_second / 1e9:.1f} GFLOP/s, {used.mfu:.0%} of the matrix rate"
+    print(f"s5 finetune {name}: {speed}, {report.padding_share:.1%} padding, {share}", file=sys.stderr)
 
 
 def _start(member: TransformerMember, job: FoldJob, side: Floats | None) -> TextClassifier:
@@ -107,10 +140,11 @@ def _recipe(member: TransformerMember, job: FoldJob, schedule: Recipe) -> Recipe
         swa_start=member.swa_start if member.weights == "swa" else None,
         layer_decay=member.layer_decay,
         patience=member.patience,
+        accumulate=member.accumulate,
     )
 
 
-def _objective(member: TransformerMember, rows: FoldRows) -> Objective:
+def _objective(member: TransformerMember, rows: FoldRows, processes: Processes) -> Objective:
     losses = member.losses
     return Objective(
         losses.weights or bce_and_soft_f1(member.soft_f1_weight),
@@ -126,11 +160,12 @@ def _objective(member: TransformerMember, rows: FoldRows) -> Objective:
             focal_focus=losses.focal.focus,
             focal_positive_share=losses.focal.positive_share,
         ),
+        processes.total,
     )
 
 
-def _perturbation(adversary: Adversary, model: TextClassifier) -> Perturbation | None:
-    point = EmbeddingPoint(model.word_embedding, adversary.target)
+def _perturbation(adversary: Adversary, model: TextClassifier, processes: Processes) -> Perturbation | None:
+    point = EmbeddingPoint(model.word_embedding, adversary.target, processes.total)
     freelb, vat = adversary.freelb, adversary.vat
     match adversary.method:
         case "none":
