@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
+from polydx.model.layers import layers_of
 from polydx.train.device import matrix_rate
 from polydx.train.utilisation import training_flops, utilisation
 
@@ -36,22 +37,22 @@ def counted(encoder: BertModel, tokens: int) -> int:
 def test_flops_are_those_of_the_products_that_torch_counts(encoder: BertModel) -> None:
     lengths = np.array([5, 20, 32])
     expected = np.mean([counted(encoder, int(tokens)) for tokens in lengths])
-    assert training_flops(encoder, LAYERS, WIDTH, lengths, attended_tokens=32) == pytest.approx(expected, rel=1e-12)
+    assert training_flops(layers_of(encoder), lengths, attended_tokens=32) == pytest.approx(expected, rel=1e-12)
 
 
 def test_chunks_attend_within_themselves(encoder: BertModel) -> None:
     """Three chunks of ten tokens cost three times one."""
-    one, three = (training_flops(encoder, LAYERS, WIDTH, np.array([tokens]), 10) for tokens in (10, 30))
+    one, three = (training_flops(layers_of(encoder), np.array([tokens]), 10) for tokens in (10, 30))
     assert three == 3 * one
 
 
 def test_layers_that_do_not_learn_have_no_backward_pass(encoder: BertModel) -> None:
     lengths = np.array([8])
-    whole = training_flops(encoder, LAYERS, WIDTH, lengths, 32)
+    whole = training_flops(layers_of(encoder), lengths, 32)
     encoder.get_submodule("encoder.layer.0").requires_grad_(False)
-    assert training_flops(encoder, LAYERS, WIDTH, lengths, 32) == pytest.approx(whole * (1 + 1 / 3) / 2)
+    assert training_flops(layers_of(encoder), lengths, 32) == pytest.approx(whole * (1 + 1 / 3) / 2)
     encoder.requires_grad_(False)
-    assert training_flops(encoder, LAYERS, WIDTH, lengths, 32) == pytest.approx(whole / 3)
+    assert training_flops(layers_of(encoder), lengths, 32) == pytest.approx(whole / 3)
 
 
 def test_the_share_is_of_all_processes_rates() -> None:

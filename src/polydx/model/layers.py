@@ -144,7 +144,8 @@ def _run(layer: nn.Module, asking: Tensor, hidden: Tensor, mask: Tensor, kernel:
 
     def project(name: str, states: Tensor) -> Tensor:
         projected: Tensor = attention.get_submodule(f"self.{name}")(states)
-        return projected.unflatten(-1, (-1, width)).transpose(1, 2)
+        heads: Tensor = projected.unflatten(-1, (-1, width))
+        return heads.transpose(1, 2)
 
     query, key, value = project("query", asking), project("key", hidden), project("value", hidden)
     context = kernel(query, key, value, mask).flatten(2)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import resource
 import time
+from functools import cache
 
 import torch
 
@@ -86,6 +87,7 @@ def bf16_available(device: torch.device) -> bool:
 
 
 @functools.cache
+@cache
 def matrix_rate(device: torch.device, bf16: bool) -> float:
     """FLOPs a second of matrix products in the precision that training multiplies in.
 

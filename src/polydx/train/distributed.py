@@ -44,7 +44,7 @@ class Processes:
         """Sum over the processes, the same bits in each; gradients are summed likewise on their way back."""
         if self.size == 1:
             return tensor
-        total: Tensor = _Total.apply(tensor)
+        total: Tensor = _Total.apply(tensor)  # type: ignore[no-untyped-call]
         return total
 
     def add_up(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
@@ -60,11 +60,12 @@ class Processes:
         flat = torch.cat([loss.detach().reshape(1), reached, *(gradient.flatten() for gradient in gradients)])
         torch.distributed.all_reduce(flat)
         sizes = [1, len(learned), *(parameter.numel() for parameter in learned)]
+        total: Tensor
         total, reached, *sums = flat.split(sizes)
         for parameter, anywhere, gradient in zip(learned, reached.tolist(), sums, strict=True):
             if anywhere:
                 parameter.grad = gradient.view_as(parameter)
-        return total[0]
+        return total.squeeze(0)
 
     def of_main(self, value: float) -> float:
         """Process 0's value, in every process."""

@@ -1,5 +1,6 @@
 """How much of a machine's matrix rate a training uses."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +36,7 @@ def utilisation(
     return Utilisation(round(flops_per_example), round(flops), round(rate), round(flops / rate, 4))
 
 
-def training_flops(encoder: nn.Module, layers: int, width: int, lengths: IntArray, attended_tokens: int) -> float:
+def training_flops(layers: Sequence[nn.Module], lengths: IntArray, attended_tokens: int) -> float:
     """FLOPs of one forward and one backward pass, mean over records; padding is left out.
 
     A record of n tokens: 6 P n + 12 l d n min(n, a), that is 3 (2 P n + 4 l d n min(n, a)). Each of the P weights of
@@ -46,15 +47,13 @@ def training_flops(encoder: nn.Module, layers: int, width: int, lengths: IntArra
     Left out: embeddings, head, normalisation, what perturbations and gradient checkpointing compute beside one pass.
 
     Args:
-        encoder: Its linear layers multiply.
-        layers: l.
-        width: d.
+        layers: The l layers of an encoder that run; their linear layers multiply, and the first's input has width d.
         lengths: `[records]`, tokens.
         attended_tokens: a, the most that a token attends to: a sequence's length; features, for linear attention.
     """
-    weights = [module.weight for module in encoder.modules() if isinstance(module, nn.Linear)]
+    weights = [module.weight for layer in layers for module in layer.modules() if isinstance(module, nn.Linear)]
     matrix = sum(weight.numel() for weight in weights)
     learned = sum(weight.numel() for weight in weights if weight.requires_grad)
     tokens = lengths.astype(float)
-    forward = 2 * matrix * tokens + 4 * layers * width * tokens * tokens.clip(max=attended_tokens)
+    forward = 2 * matrix * tokens + 4 * len(layers) * weights[0].shape[1] * tokens * tokens.clip(max=attended_tokens)
     return float((1 + 2 * learned / matrix) * forward.mean())

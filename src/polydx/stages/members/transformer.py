@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from functools import partial
 
 import torch
+from torch import nn
 
 from polydx.artifacts import Floats, replacing
 from polydx.config import Adversary, Pseudo, TransformerMember
@@ -13,6 +14,7 @@ from polydx.model.attention import use_own_attention
 from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
 from polydx.model.encoders import load_encoder, load_tokenizer
 from polydx.model.heads import start_at_rates
+from polydx.model.layers import layers_of
 from polydx.model.record_tokens import read_rows, save_reading
 from polydx.model.starting import average_over_masks, reinitialise_top
 from polydx.semi.ramps import pseudo_weight
@@ -82,7 +84,8 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
     if processes.rank > 0:
         return None
     attended = member.long_records.performer_features or reading.sequence_tokens
-    used = _used(report, model, tokens.lengths[rows.learned], attended, processes, recipe.bf16)
+    run = layers_of(model.encoder)[0 if lower is None else model.frozen_layers :]
+    used = _used(report, run, tokens.lengths[rows.learned], attended, processes, recipe.bf16)
     _print_speed(job.name, report, used)
     with replacing(job.files.model) as folder:
         folder.mkdir()
@@ -96,11 +99,10 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
 
 
 def _used(
-    report: FitReport, model: TextClassifier, lengths: IntArray, attended: int, processes: Processes, bf16: bool
+    report: FitReport, layers: list[nn.Module], lengths: IntArray, attended: int, processes: Processes, bf16: bool
 ) -> Utilisation:
-    """What training took of the machine; a token of the records, of these `lengths`, attended to `attended` at most."""
-    config = model.encoder.config
-    flops = training_flops(model.encoder, config.num_hidden_layers, config.hidden_size, lengths, attended)
+    """What training took of the machine: these layers ran, on records of these lengths."""
+    flops = training_flops(layers, lengths, attended)
     return utilisation(flops, report.examples_per_second, processes.device, bf16, processes.size)
 
 

@@ -57,4 +57,5 @@ def _one_minus_f1(predictions: Tensor, targets: Tensor, row_weights: Tensor, tot
     true_positives, predicted, actual = total(torch.stack(counted))
     present = actual > 0
     f1 = 2 * true_positives / (predicted + actual).clamp_min(torch.finfo(predictions.dtype).tiny)
-    return ((1 - f1) * present).sum() / present.sum().clamp_min(1)
+    loss: Tensor = ((1 - f1) * present).sum() / present.sum().clamp_min(1)
+    return loss
