@@ -100,7 +100,7 @@ def student() -> BertForSequenceClassification:
     )
     model = BertForSequenceClassification(config)
     with torch.no_grad():
-        model.bert.embeddings.LayerNorm.weight[0] = 40.0
+        model.bert.embeddings.LayerNorm.weight[0] = 10.0
     return model
 
 

@@ -31,7 +31,7 @@ def utilisation(
     flops_per_example: float, examples_per_second: float, device: torch.device, bf16: bool, processes: int = 1
 ) -> Utilisation:
     """Measure the machine, for about a tenth of a second, and put a training's speed beside it."""
-    rate = processes * matrix_rate(device, bf16)
+    rate = processes * matrix_rate(device, bf16=bf16)
     flops = flops_per_example * examples_per_second
     return Utilisation(round(flops_per_example), round(flops), round(rate), round(flops / rate, 4))
 
