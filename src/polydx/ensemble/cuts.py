@@ -184,7 +184,7 @@ def _pick_cut(keys: Keys, carriers: npt.NDArray[np.int64], f1: Scores) -> tuple[
     best = len(carriers) - 1 - int(np.argmax(f1[::-1]))
     lowest = int(carriers[best])
     kept, below = _score(keys, lowest), _score(keys, lowest - 1) if lowest else 0.0
-    # Compared with float32 scores a threshold is rounded to float32, which between neighbours may fall on the lower one.
+    # A comparison with float32 scores rounds the threshold: between neighbours it may fall on the lower one.
     middle = float(np.float32((kept + below) / 2))
     return middle if middle > below else kept, float(f1[best])
 
