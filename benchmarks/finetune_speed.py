@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1280)
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--tokens", type=int, default=256)
-    parser.add_argument("--frozen-layers", type=int, default=3)
+    parser.add_argument("--frozen-layers", type=int, default=4)
     parser.add_argument("--ours", help=argparse.SUPPRESS)
     args = parser.parse_args()
     encoder = find_source(None, PACKAGE)
