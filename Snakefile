@@ -10,7 +10,7 @@ from pathlib import Path
 
 from polydx.config import Settings
 from polydx.paths import ALL_ROWS, RunPaths
-from polydx.plan import fold_jobs
+from polydx.plan import fold_jobs, lower_states
 from polydx.provenance import code_hash
 from polydx.resolve import load_settings
 
@@ -143,6 +143,25 @@ rule pretrain:
         POLYDX + " --encoder {wildcards.encoder}"
 
 
+for states, name in lower_states(SETTINGS).items():
+
+    rule:
+        name:
+            f"lower_states_{name}"
+        input:
+            PATHS.records,
+            PATHS.encoder(SETTINGS.members[name].encoder),
+        output:
+            temp(directory(PATHS.lower_states(states))),
+        params:
+            member=name,
+            settings=section(states, SETTINGS.compute.threads),
+            code=code_hash("polydx.stages.members.lower"),
+        threads: THREADS
+        shell:
+            f"polydx lower-states --config {PATHS.settings} --member {{params.member}}"
+
+
 # One rule a member, since a member's inputs and outputs are known only from its settings.
 for name, member in SETTINGS.members.items():
     for round_number in range(ROUNDS + 1):
@@ -155,6 +174,7 @@ for name, member in SETTINGS.members.items():
                 PATHS.labels,
                 PATHS.folds,
                 [PATHS.encoder(member.encoder)] if member.kind == "transformer" else [],
+                [PATHS.lower_states(member.lower_states)] if getattr(member, "lower_states", None) else [],
                 [PATHS.pseudo(round_number, "{fold}")] if round_number else [],
                 (
                     [PATHS.fold_model(name, round_number - 1, "{fold}").report]
@@ -196,8 +216,12 @@ rule pseudo:
 
 
 def teaching(fold):
-    """A fold's student learns from that fold's teachers only; the student on all rows from all of them."""
-    return all_fold_outputs([ROUNDS], FOLDS if fold == ALL_ROWS else [fold])
+    """A fold's student learns from that fold's teachers only; the student on all rows from all of them.
+
+    Where teachers are weighed by their scores, those of all folds are looked at.
+    """
+    every_fold = fold == ALL_ROWS or SETTINGS.distil.teachers == "by_score"
+    return all_fold_outputs([ROUNDS], FOLDS if every_fold else [fold])
 
 
 def shown_layers(fold):

@@ -31,7 +31,7 @@ from polydx.judge.folds import Folds, Integers, read_folds
 from polydx.judge.metrics import macro_f1
 from polydx.judge.nested import cross_fitted_decisions
 from polydx.model.encoders import load_tokenizer
-from polydx.model.exit_rules import KINDS, ExitRule, Kind, leave
+from polydx.model.exit_rules import KINDS, NEVER, ExitRule, Kind, leave
 from polydx.model.exit_running import run_with_exits
 from polydx.model.exit_speeds import SPEEDS, read_speed
 from polydx.model.exits import Exits, load_exits
@@ -102,7 +102,7 @@ def seconds(student: FoldStudent, tokens: TokenTable, rule: ExitRule, cuts: torc
 def timed(student: FoldStudent, tokens: TokenTable) -> dict[str, float]:
     """How many times faster each rule is at `TIMED_SPEED` than running every layer for every row."""
     _, cuts = read_speed(student.folder, KINDS[0], TIMED_SPEED)
-    everything = seconds(student, tokens, ExitRule("entropy", bar=-1.0), cuts)
+    everything = seconds(student, tokens, NEVER, cuts)
     return {
         kind: round(everything / seconds(student, tokens, read_speed(student.folder, kind, TIMED_SPEED)[0], cuts), 2)
         for kind in KINDS

@@ -1,6 +1,6 @@
 """Predict a long JSON-lines file under a memory limit: undisturbed, killed half-way and resumed, with malformed lines.
 
-    python benchmarks/predict_stream.py [--model DIR --input FILE.jsonl] [--records 50000] [--limit-gb 1.5]
+    python benchmarks/predict_stream.py [--model DIR --input FILE] [--records 50000] [--limit-gb 1.5]
 
 Without a model, a student of random weights and generated records stand in: memory and bytes are what count here.
 Malformed lines are planted behind the first records: refused by number with status 2, then left out with --skip-bad.
@@ -8,7 +8,6 @@ Malformed lines are planted behind the first records: refused by number with sta
 The last line is JSON; the exit status is 1 unless everything holds.
 """
 
-import argparse
 import json
 import os
 import re
@@ -22,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polydx.deploy.blocks import partial_files
-from stand_in_student import records, write_student
+from stand_in_student import Shape, new_parser, parse, start
 
+SHAPE = Shape(layers=2, hidden_size=64, max_tokens=128, vocabulary_size=2000)
 POLL_SECONDS = 0.05
 SPOILT_RECORDS = 2000
 """Sound records before the malformed lines: those are found before any work, so more would show no more."""
@@ -70,24 +70,14 @@ def written(target: Path) -> int:
 
 def main() -> None:
     """Predict undisturbed, killed and resumed, and with malformed lines."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="A student's folder; else one of random weights.")
-    parser.add_argument("--input", type=Path, help="JSON lines for that student; else generated records.")
+    parser = new_parser(__doc__)
     parser.add_argument("--records", type=int, default=50_000)
     parser.add_argument("--limit-gb", type=float, default=1.5)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    if (options.model is None) != (options.input is None):
-        parser.error("--model and --input go together")
+    options = parse(parser)
 
     with tempfile.TemporaryDirectory(prefix="predict_stream_") as work:
-        model, source = options.model or Path(work) / "student", Path(work) / "new.jsonl"
-        if options.model is None:
-            write_student(model, layers=2, hidden_size=64, max_tokens=128, vocabulary_size=2000, seed=options.seed)
-            lines = [json.dumps(record, ensure_ascii=False) for record in records(options.records, options.seed)]
-        else:
-            lines = [line for line in options.input.read_text(encoding="utf-8").splitlines() if line.strip()]
-            lines = (lines * (options.records // len(lines) + 1))[: options.records]
+        source = Path(work) / "new.jsonl"
+        model, lines = start(options, SHAPE, options.records, Path(work))
         source.write_text("\n".join(lines) + "\n", encoding="utf-8")
         whole, resumed, skipped = (Path(work) / f"{name}.jsonl" for name in ("whole", "resumed", "skipped"))
 

@@ -8,7 +8,6 @@ stood in for by `tests/deploy/serving_platform`, one request at a time; latency 
 The last line is JSON; the exit status is 1 unless all labels are the same.
 """
 
-import argparse
 import http.client
 import json
 import subprocess
@@ -16,17 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 
-from polydx.contest.tables import TableLayout, read_rows
 from polydx.deploy.package import package
 from polydx.deploy.predict import Wanted, predict
-from polydx.deploy.student_card import read_card
-from stand_in_student import records, write_student
+from stand_in_student import Shape, new_parser, parse, start
 
+SHAPE = Shape(layers=4, hidden_size=256, max_tokens=256, vocabulary_size=6000)
 SERVER = Path(__file__).resolve().parents[1] / "tests" / "deploy" / "serving_platform" / "server.py"
 BOUNDARY = "polydx-benchmark"
 WARM_UP = 10
@@ -68,25 +65,13 @@ def ask_all(folder: Path, lines: Sequence[str]) -> tuple[list[dict[str, list[str
 
 def main() -> None:
     """Package, predict, serve, compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="A student's folder; else one of random weights.")
-    parser.add_argument("--input", type=Path, help="Records for that student, in any format; else generated ones.")
+    parser = new_parser(__doc__)
     parser.add_argument("--requests", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    if (options.model is None) != (options.input is None):
-        parser.error("--model and --input go together")
+    options = parse(parser)
 
     with tempfile.TemporaryDirectory(prefix="serve_package_") as work:
-        model, source = options.model or Path(work) / "student", Path(work) / "new.jsonl"
-        if options.model is None:
-            write_student(model, layers=4, hidden_size=256, max_tokens=256, vocabulary_size=6000, seed=options.seed)
-            cells = list(records(options.requests, options.seed))
-        else:
-            card = read_card(model)
-            rows = read_rows(options.input, TableLayout("auto", card.separator, card.encoding), "--input")
-            cells = [row.cells for row in islice(cycle(rows), options.requests)]
-        lines = [json.dumps(record, ensure_ascii=False) for record in cells]
+        source = Path(work) / "new.jsonl"
+        model, lines = start(options, SHAPE, options.requests, Path(work))
         source.write_text("\n".join(lines) + "\n", encoding="utf-8")
         predict(model, source, Path(work) / "labels.jsonl", Wanted("labels", explain=False, skip_bad=False))
         predicted = [json.loads(line) for line in (Path(work) / "labels.jsonl").read_text("utf-8").splitlines()]

@@ -8,9 +8,9 @@ The ensemble is every fold model that the final choice needs, in PyTorch fp32. W
 models of one encoder share one tokenisation, linear ones are taken to spread evenly over all cores, and the fold
 students, weights and trees of a fusion cost nothing.
 
-The student is timed in fp32 as `polydx predict` runs it (`whole`) and as the stages do, its last layer for one token
-only (`fp32`); in bf16 where this machine's cores gain by it; and in each form that `polydx compress` shipped, whose own
-score then counts. The fastest of them is the one of the ratios. The last line printed is JSON.
+The student is timed in fp32 as `polydx predict` runs it; in bf16 where this machine's cores gain by it; and in each
+form that `polydx compress` shipped, whose own score then counts. The fastest of them is the one of the ratios. The last
+line printed is JSON.
 """
 
 import argparse
@@ -27,7 +27,6 @@ from polydx.compress import FORMS
 from polydx.config import Settings, TransformerMember
 from polydx.contest.records import TEST, read_records
 from polydx.deploy.student_model import load_student
-from polydx.distil.training import score as score_first
 from polydx.model.tokens import encode
 from polydx.paths import RunPaths
 from polydx.plan import fold_jobs
@@ -36,6 +35,8 @@ from polydx.resolve import load_settings
 from polydx.train.device import bf16_available, prepare
 from student_timing import CPU, Clock, Cost, Sample, StudentForm, Teacher, cost_of, measure
 
+OWN = "fp32"
+"""The student as it is."""
 HALVED = "bf16"
 """The shipped form whose weights are the student's own, halved: it is timed as the student in bf16."""
 
@@ -43,15 +44,12 @@ HALVED = "bf16"
 def student_forms(paths: RunPaths, sample: Sample, macro_f1: float) -> list[StudentForm]:
     """The student as it is, and its shipped forms; `macro_f1` is the student's own."""
     forms = []
-    for name, score in {"whole": macro_f1, **shipped_scores(paths, macro_f1)}.items():
-        student = load_student(paths.submission / "student" if name == "whole" else paths.submission / FORMS / name)
+    for name, score in {OWN: macro_f1, **shipped_scores(paths, macro_f1)}.items():
+        student = load_student(paths.submission / "student" if name == OWN else paths.submission / FORMS / name)
         tokenise = partial(encode, student.tokenizer, sample.texts, student.card.max_tokens)
         forms.append(StudentForm(name, score, tokenise, student.score))
-        if name == "whole":
-            first = partial(score_first, student.stock_model())
-            forms.append(StudentForm("fp32", score, tokenise, first))
-            if bf16_available(CPU):
-                forms.append(StudentForm(HALVED, score, tokenise, first, bf16=True))
+        if name == OWN and bf16_available(CPU):
+            forms.append(StudentForm(HALVED, score, tokenise, student.score, bf16=True))
     return forms
 
 

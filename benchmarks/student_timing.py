@@ -84,7 +84,7 @@ class StudentForm:
     """The student in one form.
 
     Attributes:
-        name: `whole`, `fp32`, `bf16`, or as `polydx compress` calls it.
+        name: `fp32`, `bf16`, or as `polydx compress` calls it.
         macro_f1: Nested, out of fold.
         tokenise: Gives what it reads of the sample.
         score: Gives logits.

@@ -16,6 +16,7 @@ PLAIN: dict[str, object] = {
     "assistant_layers": (),
     "generations": 0,
     "exits": "none",
+    "int8_share": 0.0,
 }
 """Soft targets alone."""
 ALONE: dict[str, dict[str, object]] = {
@@ -23,10 +24,12 @@ ALONE: dict[str, dict[str, object]] = {
     "rare labels weigh more": {"rare_power": 0.5},
     "teacher-bounded": {"bounded_weight": 0.5},
     "one teacher a step (SKDBERT)": {"teachers": "sampled"},
+    "teachers by score": {"teachers": "by_score"},
     "annealed temperature": {"schedule": "annealed"},
     "learned temperature (curriculum)": {"schedule": "learned"},
     "peer (DML)": {"peers": 1},
     "born again": {"generations": 1},
+    "rounded as int8 (last half)": {"int8_share": 0.5},
 }
 LESSONS: dict[str, tuple[str, float]] = {
     "hint (FitNets)": ("hint", 1.0),

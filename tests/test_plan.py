@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from polydx.plan import describe, fold_jobs, jobs, missing_packages
+from polydx.plan import describe, fold_jobs, jobs, lower_states, missing_packages
 from polydx.resolve import load_settings
 
 SMOKE = Path(__file__).parents[1] / "configs" / "smoke.yaml"
@@ -29,6 +29,7 @@ def test_jobs_stand_in_the_order_of_the_pipeline() -> None:
         ("inspect", 1),
         ("split", 1),
         ("pretrain", 2),
+        ("lower-states", 0),
         ("finetune", 3 * 2 * 2),
         ("pseudo", 2),
         ("distil", 3),
@@ -40,6 +41,16 @@ def test_jobs_stand_in_the_order_of_the_pipeline() -> None:
 def test_what_is_switched_off_has_no_jobs() -> None:
     planned = jobs(load_settings(SMOKE, ["pseudo.rounds=0", "distil.enabled=false"]))
     assert (planned["finetune"], planned["pseudo"], planned["distil"]) == (3 * 2, 0, 0)
+
+
+def test_members_that_freeze_the_same_layers_share_their_states() -> None:
+    frozen = "frozen_layers: 1, adversary: {method: none}"
+    alike = [f"members.{name}={{kind: transformer, encoder: small_bert, {frozen}}}" for name in ("one", "two")]
+    other = f"members.three={{kind: transformer, encoder: small_bert, max_tokens: 20, {frozen}}}"
+    settings = load_settings(SMOKE, [*alike, other])
+    assert sorted(lower_states(settings).values()) == ["three", "two"]
+    assert jobs(settings)["lower-states"] == 2
+    assert lower_states(load_settings(SMOKE)) == {}
 
 
 def test_only_packages_that_are_not_installed_in_that_version_are_missing() -> None:

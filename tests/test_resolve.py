@@ -268,9 +268,17 @@ CONTRADICTIONS = {
         "members.letters.adversary={method: freelb, target: table}",
         "adversary.target: is table, but FreeLB perturbs positions; use target: positions",
     ),
+    "frozen_words_perturbed": (
+        "members.letters={frozen_layers: 1, adversary: {method: fgm}}",
+        "frozen_layers: is 1, but adversary.method fgm needs all layers; use null",
+    ),
     "patience_without_rows": (
         "members.letters.patience=2",
         "patience: is 2; patience needs rows to watch: use weights: inner, or null",
+    ),
+    "more_micro_batches_than_rows": (
+        "members.letters={batch_size: 4, accumulate: 5}",
+        "accumulate: is 5; stay at or below batch_size 4",
     ),
     "two_roles": ("contest.columns={age: emr_id}", "column 'emr_id' has two roles; give each column one role"),
     "repeats": ("split.repeats=2", "split.repeats: is 2; use split.scheme=repeated, or 1 repeat"),
@@ -334,6 +342,12 @@ def test_a_contradiction_names_the_line_of_the_defaults_it_came_from() -> None:
 def test_contradictions_of_the_student(argument: str, problem: str) -> None:
     with pytest.raises(UserError, match=problem):
         load_settings(SMOKE, [argument])
+
+
+def test_teachers_cant_be_weighed_by_score_under_a_hold_out() -> None:
+    load_settings(SMOKE, ["distil.teachers=by_score"])
+    with pytest.raises(UserError, match=r"distil\.teachers: is by_score, but a hold-out scores no row outside"):
+        load_settings(SMOKE, ["split.scheme=holdout", "distil.teachers=by_score"])
 
 
 def test_contradictions_of_a_student_that_is_switched_off_do_not_matter() -> None:

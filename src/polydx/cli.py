@@ -126,6 +126,18 @@ def pretrain(config: Config, encoder: Annotated[str, typer.Option()], overrides:
     )
 
 
+@app.command(name="lower-states")
+def lower_states(config: Config, member: Annotated[str, typer.Option()], overrides: Overrides = None) -> None:
+    """Before stage 5: run a member's frozen layers over all records, once for all its folds."""
+    settings = load_settings(config, overrides or ())
+    chosen = _entry(settings.members, "--member", member)
+    if chosen.kind != "transformer" or chosen.frozen_layers is None:
+        raise UserError("--member", f"{member} freezes no layers", "set its frozen_layers, or skip this step")
+    from polydx.stages.members import lower
+
+    lower.run(RunPaths(settings.run.name), member, chosen, settings.compute)
+
+
 @app.command()
 def finetune(
     config: Config,
@@ -253,11 +265,14 @@ def predict(
     give: Annotated[Literal["labels", "probabilities", "both"], typer.Option(help="What to write.")] = "labels",
     explain: Annotated[bool, typer.Option("--explain", help="Add the record's words that drove each label.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and count malformed records.")] = False,
+    speed: Annotated[
+        float | None, typer.Option(help="Share of the work to save, for a student with early exits; 0 saves none.")
+    ] = None,
 ) -> None:
     """Label new records with a deployed student."""
     from polydx.deploy import predict as prediction
 
-    prediction.predict(model, source, target, prediction.Wanted(give, explain, skip_bad))
+    prediction.predict(model, source, target, prediction.Wanted(give, explain, skip_bad, speed))
 
 
 @app.command()

@@ -69,6 +69,10 @@ class RunPaths:
         return self.root / "s4_pretrain" / encoder
 
     # s5 finetune
+    def lower_states(self, name: str) -> Path:
+        """Folder of what frozen layers make of all records, while fold jobs need it (`TransformerMember`)."""
+        return self.root / "s5_finetune" / "lower_states" / name
+
     def fold_model(self, member: str, round_number: int, fold: int) -> "FoldFiles":
         """What one finetune job writes."""
         return FoldFiles(self.root / "s5_finetune" / member / f"round{round_number}" / f"fold{fold}")

@@ -20,12 +20,19 @@ def jobs(settings: Settings) -> dict[str, int]:
         "inspect": 1,
         "split": 1,
         "pretrain": len(settings.encoders),
+        "lower-states": len(lower_states(settings)),
         "finetune": len(settings.members) * (rounds + 1) * folds,
         "pseudo": rounds * folds,
         "distil": folds + 1 if settings.distil.enabled else 0,
         "stack": 1,
         "submit": 1,
     }
+
+
+def lower_states(settings: Settings) -> dict[str, str]:
+    """By the name of each file of frozen layers' states, a member that needs it; several may."""
+    named = ((member.lower_states, name) for name, member in settings.members.items() if member.kind == "transformer")
+    return {states: name for states, name in named if states is not None}
 
 
 def missing_packages(settings: Settings) -> list[str]:

@@ -14,10 +14,13 @@ ENGINE_VARIABLE = "POLYDX_UNDER_ENGINE"
 
 
 class Reporter:
-    """Counts `total` steps of work called `name`; used as a context manager. Writes to standard error."""
+    """Counts `total` steps of work called `name`; used as a context manager. Writes to standard error.
 
-    def __init__(self, name: str, total: int, unit: str) -> None:
-        self.name, self.total, self.unit = name, total, unit
+    Of several processes that share the work only one is `shown`.
+    """
+
+    def __init__(self, name: str, total: int, unit: str, *, shown: bool = True) -> None:
+        self.name, self.total, self.unit, self.shown = name, total, unit, shown
         self._done, self._first, self._shown = 0, 0, time.monotonic()
         self._started = self._shown
         self._bar: Progress | None = None
@@ -25,7 +28,7 @@ class Reporter:
     def __enter__(self) -> "Reporter":
         """Start the clock, and the bar at a terminal."""
         self._started = self._shown = time.monotonic()
-        if sys.stderr.isatty() and ENGINE_VARIABLE not in os.environ:
+        if self.shown and sys.stderr.isatty() and ENGINE_VARIABLE not in os.environ:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -49,7 +52,7 @@ class Reporter:
             self._bar.update(self._bar.task_ids[0], completed=self._done, note=note)
             return
         now = time.monotonic()
-        if now - self._shown >= LINE_SECONDS:
+        if self.shown and now - self._shown >= LINE_SECONDS:
             self._shown = now
             rate = (self._done - self._first) / (now - self._started)
             left = (self.total - self._done) / rate if rate > 0 else float("nan")

@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from transformers import pipeline
 
 from polydx.cli import main
@@ -16,7 +18,14 @@ from polydx.deploy import predict as prediction
 from polydx.deploy.blocks import partial_files
 from polydx.deploy.predict import Give, Wanted, predict
 from polydx.deploy.student_card import STUDENT_FILE, StudentCard, read_card, write_card
+from polydx.deploy.student_model import load_student
+from polydx.distil.exit_answers import speeds_of
+from polydx.distil.student import new_student
 from polydx.errors import UserError
+from polydx.model.encoders import load_tokenizer, save_folder
+from polydx.model.exit_speeds import save_speeds
+from polydx.model.exits import Exits, save_exits
+from polydx.model.tokens import encode
 
 RAW = [
     {"emr_id": "a1", "age": "Y48", "gender": "男", "complaint": "主诉：发热３天。", "history": "无"},
@@ -221,3 +230,75 @@ def test_killed_by_the_system_and_started_again(student_folder: Path, tmp_path: 
     assert main([*call[:-1], str(tmp_path / "undisturbed.jsonl")]) == 0
     assert target.read_bytes() == (tmp_path / "undisturbed.jsonl").read_bytes()
     assert len(answers(target)) == 4500
+
+
+@pytest.fixture(scope="module")
+def leaving_folder(student_folder: Path, student_card: StudentCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student of three layers with early exits, as `distil.exits` leaves one."""
+    torch.manual_seed(0)
+    labels, folder = student_card.labels, tmp_path_factory.mktemp("leaving") / "student"
+    student = new_student(student_folder.parent / "encoder", [0, 1], labels, 0.0, pooling_layer=True).eval()
+    exits = Exits(student.config.hidden_size, len(labels), student.config.num_hidden_layers, 0.0).eval()
+    for weight in (student.classifier.weight, *(head.weight for head in exits.heads)):
+        torch.nn.init.normal_(weight)
+    tokenizer = load_tokenizer(student_folder)
+    save_folder(folder, student, tokenizer)
+    write_card(folder, student_card)
+    save_exits(exits, folder)
+    tokens, rates = encode(tokenizer, CLEANED, student_card.max_tokens), np.full(len(labels), 0.5)
+    save_speeds(speeds_of(student, exits, tokens, np.arange(3), rates, torch.device("cpu"), bf16=False), folder)
+    return folder
+
+
+def call(folder: Path, work: Path, *options: str) -> list[str]:
+    source = write_jsonl(work / "new.jsonl")
+    return ["predict", "--model", str(folder), "--input", str(source), "--output", str(work / "out.jsonl"), *options]
+
+
+def test_no_speed_at_all_gives_what_plain_prediction_gives(leaving_folder: Path, tmp_path: Path) -> None:
+    found = []
+    for options in ((), ("--speed", "0"), ("--speed", "0.8")):
+        assert main(call(leaving_folder, tmp_path, "--give", "both", *options)) == 0
+        found.append((tmp_path / "out.jsonl").read_bytes())
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_faster_speed_does_less_work(leaving_folder: Path) -> None:
+    batch = load_tokenizer(leaving_folder)(CLEANED, return_tensors="pt", padding=True)
+    layers = []
+    for speed in (None, 0.0, 0.1, 0.8):
+        student = load_student(leaving_folder, speed)
+        seen: list[int] = []
+        for layer in student.stock_model().bert.encoder.layer:
+            layer.output.register_forward_hook(lambda _layer, inputs, _output, seen=seen: seen.append(len(inputs[0])))
+        with torch.inference_mode():
+            student.score(batch["input_ids"], batch["attention_mask"])
+        layers.append(seen)
+    assert layers[0] == layers[1] == [3, 3, 3]
+    assert sum(layers[3]) <= sum(layers[2]) < 9
+    assert layers[3] == [3, 3], "similarity compares two exits, so nothing leaves before the second"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--speed", "0.55"), "speed: is 0.55; choose one of 0, 0.1, 0.2,"),
+        (("--speed", "1.5"), "speed: is 1.5; choose one of 0, 0.1, 0.2,"),
+        (("--speed", "-0.1"), "speed: is -0.1; choose one of 0, 0.1, 0.2,"),
+        (("--speed", "nan"), "speed: is nan; choose one of 0, 0.1, 0.2,"),
+        (("--speed", "0.5", "--explain"), "--explain: tells of the last layer, which --speed leaves out;"),
+    ],
+)
+def test_a_speed_out_of_range_is_the_users_fault(
+    leaving_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], expected: str
+) -> None:
+    assert main(call(leaving_folder, tmp_path, *options)) == 2
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_speed_of_a_student_without_exits_is_the_users_fault(
+    student_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(call(student_folder, tmp_path, "--speed", "0.5")) == 2
+    assert "is a student without early exits; train it with distil.exits" in capsys.readouterr().err

@@ -14,11 +14,15 @@ from polydx.errors import UserError
 
 
 def macs(model: StudentModel, tokens: int) -> int:
-    """By hand: projections, scores and contexts, the two feed-forward products; the pooler and head on one token."""
+    """By hand: projections, scores and contexts, the two feed-forward products; pooler and head on one token.
+
+    Of the last layer only keys and values are of all tokens.
+    """
     config = model.config
     width, inner = config.hidden_size, config.intermediate_size
     layer = 4 * tokens * width**2 + 2 * tokens**2 * width + 2 * tokens * width * inner
-    return config.num_hidden_layers * layer + width**2 + width * config.num_labels
+    last = 2 * tokens * width**2 + 2 * width**2 + 2 * tokens * width + 2 * width * inner
+    return (config.num_hidden_layers - 1) * layer + last + width**2 + width * config.num_labels
 
 
 @pytest.mark.parametrize("tokens", [2, 24])

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from polydx.artifacts import Floats
 from polydx.contest.records import ID
-from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold, weighted_mean
+from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold, weighing_rows, weighted_mean
 from polydx.judge.folds import FOLD, REPEAT, Folds
 
 LABELS = 2
@@ -68,6 +69,25 @@ def test_rows_that_a_hold_out_never_validates_get_their_own_teachers_answers() -
     taught = teach_final(folds, [answers])
     np.testing.assert_array_equal(taught.labelled[[1, 3]], answers.validation)
     np.testing.assert_array_equal(taught.labelled[[0, 2, 4]], answers.training)
+
+
+def test_the_rows_that_weigh_teachers_are_never_the_students_own() -> None:
+    folds = folds_of([0, 1, 2, 0, 1], [1, 1, 0, 0, 2])
+    visited = 0
+    for job in range(folds.jobs):
+        rows = weighing_rows(folds, job)
+        assert not (rows & folds.validation(job)).any()
+        assert (rows | folds.validation(job)).all()
+        visited += 1
+    assert visited == 6
+    assert weighing_rows(folds, None).all()
+
+
+def test_a_hold_out_has_no_rows_to_weigh_a_scored_students_teachers_by() -> None:
+    folds = folds_of([-1, 0, -1, 0, -1])
+    with pytest.raises(ValueError, match="no row outside fold job 0"):
+        weighing_rows(folds, 0)
+    assert weighing_rows(folds, None).tolist() == [False, True, False, True, False]
 
 
 def test_teachers_are_averaged_by_their_weights() -> None:

@@ -12,8 +12,9 @@ from polydx.distil.exit_training import joint_loss
 from polydx.distil.peers import mutual_loss
 from polydx.distil.soft_targets import soft_target_loss
 from polydx.distil.temperature import LearnedTemperature, Temperature
-from polydx.distil.training import DistillationTask, learns_fast, score, transfer_set
+from polydx.distil.training import DistillationTask, learns_fast, transfer_set
 from polydx.model.exits import Exits
+from polydx.model.layers import classify
 from polydx.model.tokens import TokenTable
 
 TOKENS = TokenTable(np.arange(5, 17, dtype=np.int32), np.array([0, 3, 5, 9, 12]), pad_id=0)
@@ -60,7 +61,7 @@ def test_teachers_of_other_rows_are_refused() -> None:
 @pytest.mark.parametrize("weight", [0.0, 0.7, 1.0])
 def test_loss_mixes_soft_targets_and_labels(student: BertForSequenceClassification, weight: float) -> None:
     batch = transfer_set(TOKENS, ROWS, [PROBABILITIES], TARGETS).batch(np.arange(3), np.random.default_rng(0))
-    logits = score(student, batch["input_ids"], batch["attention_mask"])
+    logits = classify(student, batch["input_ids"], batch["attention_mask"])
     taught = torch.logit(torch.from_numpy(PROBABILITIES))
     soft = 4.0 * log_loss((taught / 2).sigmoid(), logits / 2).mean()
     hard = log_loss(torch.from_numpy(TARGETS), logits[:2]).sum() / 6  # of three rows, one has no labels
@@ -110,7 +111,7 @@ def test_parts_that_are_switched_on_add_up(student: BertForSequenceClassificatio
         bounded = bounded_loss(logits, batch["taught"], batch["targets"], labelled, 0.1)
         return soft_target_loss(logits, batch["taught"], 3.0, weights) + 3 * bounded
 
-    own, other = score(student, *inputs), score(peer, *inputs)
+    own, other = classify(student, *inputs), classify(peer, *inputs)
     hidden = student.bert(*inputs, output_hidden_states=True).hidden_states[1]
     early = exits([hidden], batch["attention_mask"])
     expected = alone(own) + alone(other) + 2 * mutual_loss([own, other]) + joint_loss(early, alone)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from polydx.model.attention import matmul_attention, use_matmul_attention
+from polydx.model.attention import Attend, _library_attention, attend, attend_by_products, use_own_attention
 from polydx.model.encoders import load_encoder, new_encoder, save_folder
 
 
@@ -19,21 +19,27 @@ def softmax_of_products(query, key, value, allowed):
     return out
 
 
-def test_attention_is_the_softmax_of_scaled_products_over_real_tokens() -> None:
+@pytest.mark.parametrize("kernel", [attend, attend_by_products])
+def test_attention_is_the_softmax_of_scaled_products_over_real_tokens(kernel: Attend) -> None:
     torch.manual_seed(0)
     query, key, value = (torch.randn(2, 3, 5, 4) for _ in range(3))
     allowed = torch.tensor([[True] * 5, [True, True, True, False, False]])
-    mask = allowed[:, None, None, :].expand(2, 1, 5, 5)
-    found, weights = matmul_attention(torch.nn.Identity(), query, key, value, mask)
-    assert weights is None
-    torch.testing.assert_close(
-        found.transpose(1, 2), softmax_of_products(query, key, value, allowed), atol=1e-6, rtol=0
-    )
-    whole, _ = matmul_attention(torch.nn.Identity(), query, key, value, None)
-    everything = torch.ones(2, 5, dtype=torch.bool)
-    torch.testing.assert_close(
-        whole.transpose(1, 2), softmax_of_products(query, key, value, everything), atol=1e-6, rtol=0
-    )
+    expected = softmax_of_products(query, key, value, allowed).transpose(1, 2)
+    for mask in (allowed[:, None, None, :], allowed[:, None, None, :].expand(2, 1, 5, 5)):
+        torch.testing.assert_close(kernel(query, key, value, mask), expected, atol=1e-6, rtol=0)
+    first = kernel(query[:, :, :1], key, value, allowed[:, None, None, :])
+    torch.testing.assert_close(first, expected[:, :1], atol=1e-6, rtol=0)
+    everything = softmax_of_products(query, key, value, torch.ones(2, 5, dtype=torch.bool)).transpose(1, 2)
+    torch.testing.assert_close(kernel(query, key, value, None), everything, atol=1e-6, rtol=0)
+
+
+def test_bf16_on_a_processor_is_attended_by_products_and_fp32_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    tensors = [torch.randn(1, 2, 3, 4) for _ in range(3)]
+    halved = [tensor.bfloat16() for tensor in tensors]
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", lambda *_, **__: torch.zeros(1, 2, 3, 4))
+    assert torch.equal(attend(*halved, None), attend_by_products(*halved, None))
+    assert not attend(*tensors, None).any()
 
 
 def test_an_encoder_computes_the_same_and_its_folder_does_not_know_of_it(tmp_path: Path) -> None:
@@ -53,21 +59,25 @@ def test_an_encoder_computes_the_same_and_its_folder_does_not_know_of_it(tmp_pat
     mask = torch.ones_like(ids)
     mask[1, 7:] = 0
     outputs, gradients = [], []
-    for matmul in (False, True):
+    for own in (False, True):
         encoder = load_encoder(tmp_path / "made", dropout=0.0)
-        if matmul:
-            use_matmul_attention(encoder)
+        if own:
+            use_own_attention(encoder)
         hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
         hidden.square().sum().backward()
         outputs.append(hidden.detach())
         gradients.append(encoder.get_input_embeddings().weight.grad)
-        save_folder(tmp_path / f"saved{matmul}", encoder)
-    torch.testing.assert_close(outputs[1], outputs[0], atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-5, rtol=1e-4)
+        save_folder(tmp_path / f"saved{own}", encoder)
+    # In fp32 both end in the library's kernel.
+    assert torch.equal(outputs[1], outputs[0])
+    assert torch.equal(gradients[1], gradients[0])
     assert (tmp_path / "savedTrue/config.json").read_text() == (tmp_path / "savedFalse/config.json").read_text()
 
 
-def test_dropout_inside_attention_is_refused() -> None:
-    tensor = torch.zeros(1, 1, 2, 2)
+def test_dropout_and_other_scales_are_refused() -> None:
+    module, tensor = torch.nn.Identity(), torch.zeros(1, 1, 2, 4)
     with pytest.raises(ValueError, match=r"attention dropout is 0\.1"):
-        matmul_attention(torch.nn.Identity(), tensor, tensor, tensor, None, dropout=0.1)
+        _library_attention(module, tensor, tensor, tensor, None, dropout=0.1)
+    with pytest.raises(ValueError, match=r"attention scale is 0\.25"):
+        _library_attention(module, tensor, tensor, tensor, None, scaling=0.25)
+    assert _library_attention(module, tensor, tensor, tensor, None, scaling=0.5)[1] is None

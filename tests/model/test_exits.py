@@ -212,5 +212,14 @@ def test_the_knobs_settings_are_kept_too(probabilities: torch.Tensor, tmp_path: 
             torch.testing.assert_close(kept, cuts, rtol=0, atol=0)
             asked += 1
     assert asked == 3 * len(SPEEDS)
-    with pytest.raises(UserError, match=r"speed: is 0\.55; choose one of 0\.1, 0\.2"):
+    with pytest.raises(UserError, match=r"speed: is 0\.55; choose one of 0, 0\.1, 0\.2"):
         read_speed(tmp_path, "entropy", 0.55)
+    for kind in KINDS:
+        rule, _ = read_speed(tmp_path, kind, 0.0)
+        assert set(leave(rule, probabilities, cuts).tolist()) == {LAYERS - 1}
+
+
+def test_a_student_without_exits_is_the_users_fault(tmp_path: Path) -> None:
+    for read in (load_exits, lambda folder: read_speed(folder, "entropy", 0.0)):
+        with pytest.raises(UserError, match=r"without early exits; train it with distil\.exits"):
+            read(tmp_path)

@@ -10,7 +10,8 @@ from transformers import (
     PreTrainedModel,
 )
 
-from polydx.model.layers import body_of, classify_first, first_token, trace
+from polydx.model.attention import attend, attend_by_products
+from polydx.model.layers import body_of, classify, first_token, trace
 
 SIZES = {
     "vocab_size": 30,
@@ -34,8 +35,18 @@ def model(request: pytest.FixtureRequest) -> PreTrainedModel:
 
 @torch.no_grad()
 def test_the_first_token_alone_gives_the_stock_logits(model: PreTrainedModel) -> None:
-    found = classify_first(model, first_token(body_of(model), IDS, MASK))
-    torch.testing.assert_close(found, model(input_ids=IDS, attention_mask=MASK).logits, rtol=0, atol=1e-6)
+    expected = model(input_ids=IDS, attention_mask=MASK).logits
+    for kernel in (attend, attend_by_products):
+        torch.testing.assert_close(classify(model, IDS, MASK, kernel), expected, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_the_last_layer_is_run_for_one_token_only(model: PreTrainedModel) -> None:
+    tokens: list[int] = []
+    for layer in body_of(model).encoder.layer:
+        layer.intermediate.register_forward_hook(lambda _layer, inputs, _output: tokens.append(inputs[0].shape[1]))
+    classify(model, IDS, MASK)
+    assert tokens == [5, 5, 1]
 
 
 @torch.no_grad()

@@ -73,6 +73,13 @@ def test_a_setting_of_an_encoder_spares_the_others_in_round_0(plan: Plan) -> Non
     assert not {"clean", "inspect", "split", "finetune_bert_fgm_round0", "finetune_linear_round0"} & set(planned)
 
 
+def test_frozen_layers_are_run_once_for_all_folds_before_them(plan: Plan) -> None:
+    planned = plan("members.bert_fgm={frozen_layers: 0, adversary: {method: none}}")
+    assert planned["lower_states_bert_fgm"] == 1
+    assert planned["finetune_bert_fgm_round0"] == planned["finetune_bert_fgm_round1"] == 2
+    assert "finetune_ernie_pgd_round0" not in planned
+
+
 def test_the_way_the_machine_is_filled_redoes_no_training(plan: Plan) -> None:
     assert set(plan("compute.cores=1", "compute.checkpoint_seconds=5")) == set(ALWAYS)
 

@@ -1,5 +1,6 @@
 """Stage 5 on a tiny run: both kinds of member, two rounds, and nothing learnt from a validation row's labels."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +20,7 @@ from polydx.model.encoders import new_encoder, save_folder
 from polydx.model.tokenizers import new_tokenizer
 from polydx.paths import FoldFiles, RunPaths
 from polydx.stages import s5_finetune
+from polydx.stages.members import lower
 
 BASE = yaml.safe_load((Path(__file__).parents[2] / "configs" / "base.yaml").read_text(encoding="utf-8"))
 COMPUTE = Compute.model_validate(BASE["compute"] | {"cores": 1, "device": "cpu", "checkpoint_seconds": 1e9})
@@ -111,6 +113,8 @@ def finetune(
     teaches: bool = False,
     fold: int = 1,
 ) -> FoldFiles:
+    if member.kind == "transformer" and member.frozen_layers is not None:
+        lower.run(paths, "m", member, COMPUTE)
     s5_finetune.run(paths, "m", member, round_number, fold, "tokens", labels, COMPUTE, teaches, seed=0)
     return paths.fold_model("m", round_number, fold)
 
@@ -260,6 +264,7 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "inner choice with patience": {"weights": "inner", "patience": 1, "inner_share": 0.25},
     "layer-wise rates": {"layer_decay": 0.5},
     "fresh top layer": {"reinitialised_layers": 1},
+    "frozen embeddings": {"frozen_layers": 0},
     "multi-sample dropout": {"dropout_samples": 3},
 }
 
@@ -280,7 +285,7 @@ def test_each_technique_is_fine_tuned_with_from_its_setting(
 
 def test_every_perturbation_and_loss_is_among_them() -> None:
     assert len(METHODS) == 7
-    assert len(TECHNIQUES) == 7 + 3 + 8 + 10
+    assert len(TECHNIQUES) == 7 + 3 + 8 + 11
 
 
 def test_gradient_checkpointing_changes_no_byte(paths: RunPaths, plain_answers: bytes) -> None:
@@ -305,6 +310,11 @@ def test_more_fresh_layers_than_there_are_is_the_users_fault(paths: RunPaths) ->
         finetune(paths, transformer(reinitialised_layers=2))
 
 
+def test_frozen_layers_leave_one_to_train(paths: RunPaths) -> None:
+    with pytest.raises(UserError, match=r"members\.m\.frozen_layers: is 1; leave a layer to train"):
+        finetune(paths, transformer(frozen_layers=1))
+
+
 def test_a_contest_without_unlabelled_rows_writes_an_empty_array(paths: RunPaths) -> None:
     table = pd.read_parquet(paths.records)
     table[table[PART] != UNLABELLED].to_parquet(paths.records)
@@ -325,3 +335,18 @@ def test_more_tokens_than_positions_is_the_users_fault(paths: RunPaths) -> None:
     with pytest.raises(UserError, match=r"members\.m\.max_tokens: is 33; stay within the encoder's 32 positions"):
         finetune(paths, transformer(max_tokens=33))
     assert not paths.fold_model("m", 0, 1).folder.exists()
+
+
+def test_the_report_tells_the_speed_and_micro_batches_are_no_steps(
+    paths: RunPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = read_json(finetune(paths, transformer(accumulate=3)).report)
+    assert report["steps"] == 4
+    assert 0 <= report["padding_share"] < 0.5
+    # Four to eleven words and two special tokens a record.
+    assert 6 <= report["tokens_per_second"] / report["examples_per_second"] <= 13
+    flops = report["flops_per_example"] * report["examples_per_second"]
+    assert report["flops_per_second"] == pytest.approx(flops, rel=1e-3)
+    assert report["mfu"] == pytest.approx(flops / report["matrix_flops_per_second"], abs=1e-4)
+    line = r"s5 finetune m-round0-fold1: [\d.]+ examples/s, \d+ tokens/s, [\d.]+% padding, [\d.]+ GFLOP/s, \d+% of the"
+    assert re.search(line, capsys.readouterr().err)

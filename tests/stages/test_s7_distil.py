@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
 from polydx.artifacts import Floats, read_array, read_json, write_array, write_json
 from polydx.config import Compute, Distil, Lessons
-from polydx.contest.records import ID, LABELS, PART, TEST, TEXT, TRAIN, UNLABELLED
+from polydx.contest.records import ID, LABELS, PART, TEST, TEXT, TRAIN, UNLABELLED, read_records
 from polydx.errors import UserError
 from polydx.judge.folds import FOLD, REPEAT, read_folds
 from polydx.model.classifier import TextClassifier, save_classifier
@@ -74,6 +75,7 @@ DISTIL = Distil(
     assistant_layers=(),
     generations=0,
     exits="none",
+    int8_share=0.0,
     lessons=NO_LESSONS,
 )
 COMPUTE = Compute(cores=1, threads=1, pretraining_threads=1, device="cpu", checkpoint_seconds=60.0)
@@ -215,6 +217,59 @@ def test_a_folds_students_teachers_are_its_own_folds_models(paths: RunPaths) -> 
         np.testing.assert_array_equal(each.labelled, read_array(paths.fold_model(member, 1, 2).training))
 
 
+BY_SCORE = DISTIL.model_copy(update={"teachers": "by_score", "epochs": 1.0})
+
+
+def plant_truth(paths: RunPaths, member: str, fold: int) -> None:
+    """Let a member's model of a fold know the labels of the rows that it is scored on."""
+    targets = read_records(paths.records, paths.labels).targets()
+    validated = read_folds(paths.folds).validation(fold)
+    write_array(paths.fold_model(member, 1, fold).validation, targets[validated])
+
+
+def test_a_planted_leak_in_its_own_fold_weighs_no_teacher_of_a_folds_student(paths: RunPaths) -> None:
+    """A member that knows the labels of fold 1 counts for more, but not for the student that fold 1 scores."""
+
+    def weights(fold: int | None) -> list[float]:
+        targets = read_records(paths.records, paths.labels).targets()
+        return s7_distil.score_teachers(paths, read_folds(paths.folds), fold, MEMBERS, 1, targets)
+
+    clean = {fold: weights(fold) for fold in (0, 1, 2, None)}
+    plant_truth(paths, "two", 1)
+    assert weights(1) == clean[1]
+    for fold in (0, 2, None):
+        assert weights(fold)[0] == clean[fold][0]
+        assert weights(fold)[1] > clean[fold][1]
+
+
+def test_neither_labels_nor_answers_of_its_own_fold_weigh_a_folds_teachers(paths: RunPaths) -> None:
+    distil(paths, 1, BY_SCORE)
+    clean = written(paths.student(1))
+    plant_truth(paths, "two", 1)
+    table = pd.read_parquet(paths.records)
+    validated = np.flatnonzero(read_folds(paths.folds).validation(1))
+    table.loc[validated, LABELS] = pd.Series([["a", "b"]] * len(validated), index=validated)
+    table.to_parquet(paths.records)
+    distil(paths, 1, BY_SCORE)
+    assert written(paths.student(1)) == clean
+    plant_truth(paths, "two", 0)
+    distil(paths, 1, BY_SCORE)
+    assert written(paths.student(1)) != clean, "the other folds' rows do count"
+
+
+def test_a_teachers_score_is_the_macro_f1_of_its_labels_best_thresholds(paths: RunPaths) -> None:
+    folds, targets = read_folds(paths.folds), read_records(paths.records, paths.labels).targets()
+    found = s7_distil.score_teachers(paths, folds, 1, MEMBERS, 1, targets)
+    for member, score in zip(MEMBERS, found, strict=True):
+        own = [read_array(paths.fold_model(member, 1, job).validation) for job in (0, 2)]
+        rows = [targets[folds.validation(job)] for job in (0, 2)]
+        answers, truth = np.concatenate(own), np.concatenate(rows)
+        best = [
+            max(f1_score(truth[:, label], answers[:, label] >= cut) for cut in answers[:, label]) for label in range(2)
+        ]
+        assert score == pytest.approx(np.mean(best), abs=1e-6)
+
+
 def save_models(paths: RunPaths, folds: Sequence[int], seed: int = 0) -> None:
     """Fine-tuned models of member "one": the encoder with noise of a seed, and a head."""
     for fold in folds:
@@ -238,6 +293,7 @@ TECHNIQUES: dict[str, dict[str, object]] = {
     "a pooling layer": {"pooling_layer": True},
     "weighted teachers": {"teacher_weights": {"one": 3.0, "two": 1.0}},
     "one teacher a step": {"teachers": "sampled"},
+    "teachers by score": {"teachers": "by_score"},
     "annealed": {"schedule": "annealed"},
     "learned": {"schedule": "learned"},
     "rare labels": {"rare_power": 0.5},
@@ -245,6 +301,7 @@ TECHNIQUES: dict[str, dict[str, object]] = {
     "peers": {"peers": 1},
     "an assistant": {"assistant_layers": (0, 1, 2)},
     "born again": {"generations": 1},
+    "as int8": {"int8_share": 0.5},
     "exits together": {"exits": "joint"},
     "exits of themselves": {"exits": "self"},
     "exits for each other": {"exits": "mutual"},
@@ -267,7 +324,7 @@ def test_every_technique_changes_the_student(paths: RunPaths) -> None:
             assert len(loaded.heads) == 1
             assert read_speed(paths.student(1).model, "similarity", 0.1)[1].shape == (2,)
     assert len(seen) == len(TECHNIQUES) + 1
-    assert len(TECHNIQUES) == 27
+    assert len(TECHNIQUES) == 29
 
 
 def test_killed_between_two_students_of_a_chain_gives_the_same_bytes(paths: RunPaths) -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polydx.train.batching import batches_by_tokens, padding_share, plan_batches, steps_of
+from polydx.train.batching import batches_by_tokens, padding_share, plan_batches, split_batch, steps_of
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=400).map(lambda values: np.array(values, dtype=np.int64))
 
@@ -47,3 +47,29 @@ def test_prediction_batches_cover_every_row_within_the_budget(lengths: np.ndarra
 
 def test_no_rows_no_batches() -> None:
     assert list(batches_by_tokens(np.zeros(0, dtype=np.int64), 100)) == []
+
+
+@given(rows=st.integers(1, 40), micro_batches=st.integers(1, 9), size=st.integers(1, 5))
+def test_shares_of_a_batch_weigh_its_rows_alike(rows: int, micro_batches: int, size: int) -> None:
+    batch = np.random.default_rng(0).permutation(100)[:rows]
+    shares = [split_batch(batch, micro_batches, rank, size) for rank in range(size)]
+    assert {len(share) for share in shares} == {min(micro_batches, rows)}
+    weights = dict.fromkeys(batch.tolist(), 0.0)
+    for part, weight in (part for share in shares for part in share):
+        assert len(part) > 0
+        for row in part:
+            weights[int(row)] += weight / len(part)
+    assert list(weights.values()) == pytest.approx([1 / rows] * rows)
+
+
+def test_one_process_takes_a_batch_as_it_is_and_two_take_turns() -> None:
+    batch = np.array([7, 3, 9, 4, 8])
+    ((rows, weight),) = split_batch(batch, 1)
+    assert rows.tolist() == batch.tolist() and weight == 1.0
+    assert [(part.tolist(), weight) for part, weight in split_batch(batch, 2, 1, 2)] == [([3], 0.2), ([8], 0.2)]
+    assert [(part.tolist(), weight) for part, weight in split_batch(batch, 4, 0, 2)] == [
+        ([7], 0.2),
+        ([9], 0.1),
+        ([4], 0.1),
+        ([8], 0.1),
+    ]

@@ -76,12 +76,19 @@ def examples(tokens: TokenTable, pseudo: int = 20) -> LabelledExamples:
     return LabelledExamples(tokens, np.arange(5, 45), targets, np.arange(40) >= 40 - pseudo)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 def test_batched_probabilities_equal_one_by_one(
-    model: Model, tokens: TokenTable, monkeypatch: pytest.MonkeyPatch
+    model: Model, tokens: TokenTable, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     monkeypatch.setattr(classification, "PREDICTION_TOKENS", 100)
     rows = np.random.default_rng(2).permutation(ROWS)[:50]
-    found = predict_probabilities(model, tokens, rows, LABELS, CPU, bf16=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = predict_probabilities(model, tokens, rows, LABELS, CPU, bf16=False)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
     assert found.dtype == np.float32
     with torch.inference_mode():
         for place, row in enumerate(rows):

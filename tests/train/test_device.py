@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from polydx.errors import UserError
-from polydx.train.device import ISA_VARIABLE, job_seed, pick_device
+from polydx.train.device import ISA_VARIABLE, RATE_SECONDS, job_seed, matrix_rate, pick_device
 
 
 def test_seeds_differ_by_job_and_run_and_never_change() -> None:
@@ -60,3 +60,12 @@ def test_a_prepared_process_is_seeded_bounded_and_survives_a_bf16_product() -> N
     done = subprocess.run([sys.executable, "-c", CHILD], env=environment, text=True, capture_output=True, check=True)
     expected = torch.rand(3, generator=torch.Generator().manual_seed(7)).tolist()
     assert done.stdout.splitlines() == [f"1 True {expected}", "64.0"]
+
+
+def test_the_matrix_rate_is_measured_once_and_draws_nothing() -> None:
+    state = torch.get_rng_state()
+    rates = {matrix_rate(torch.device("cpu"), bf16=False) for _ in range(2)}
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(rates) == 1
+    # No slower than the whole time for one product of 1024 x 1024 tells, were it the only one.
+    assert rates.pop() > 2 * 1024**3 / (RATE_SECONDS * 100)

@@ -52,8 +52,26 @@ def _member_contradictions(key: Key, member: TransformerMember) -> Iterator[tupl
         yield (*key, "losses", "ramp"), f"is {list(losses.ramp)}", "write [start, end], rising"
     if member.adversary.method == "freelb" and member.adversary.target == "table":
         yield (*key, "adversary", "target"), "is table, but FreeLB perturbs positions", "use target: positions"
+    if member.frozen_layers is not None:
+        for field, clashes in _needs_whole_encoder(member).items():
+            if clashes:
+                yield (*key, "frozen_layers"), f"is {member.frozen_layers}, but {field} needs all layers", "use null"
+    if member.accumulate > member.batch_size:
+        yield (*key, "accumulate"), f"is {member.accumulate}", f"stay at or below batch_size {member.batch_size}"
     if member.patience is not None and member.weights != "inner":
         yield (*key, "patience"), f"is {member.patience}", "patience needs rows to watch: use weights: inner, or null"
+
+
+def _needs_whole_encoder(member: TransformerMember) -> dict[str, bool]:
+    """Settings that change what the lowest layers are given, or recompute it, and whether each is on."""
+    return {
+        f"adversary.method {member.adversary.method}": member.adversary.method in ("fgm", "pgd", "freelb", "vat"),
+        f"long_records.mode {member.long_records.mode}": member.long_records.mode in ("chunks", "two_streams"),
+        "long_records.performer_features": member.long_records.performer_features is not None,
+        f"long_records.positions {member.long_records.positions}": member.long_records.positions != "fixed",
+        "long_records.prediction_tokens": member.long_records.prediction_tokens is not None,
+        "gradient_checkpointing": member.gradient_checkpointing,
+    }
 
 
 def _length_contradictions(member: TransformerMember, positions: int | None) -> Iterator[tuple[Key, str, str]]:
@@ -124,6 +142,9 @@ def _distil_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key
             yield ("distil", "teacher_weights", name), f"{name!r} is not in members", fix
     if distil.teacher_weights and not any(distil.teacher_weights.values()):
         yield ("distil", "teacher_weights"), "leaves no teacher", "give one of them a weight above 0"
+    if distil.teachers == "by_score" and settings.split.scheme == "holdout":
+        problem = "is by_score, but a hold-out scores no row outside the student's own fold"
+        yield ("distil", "teachers"), problem, "set it to mean, or split.scheme to one with folds"
     if lessons.layers and len(lessons.layers) != len(distil.layers):
         fix = f"give one for each of the {len(distil.layers)} distil.layers, or none"
         yield ("distil", "lessons", "layers"), f"is {list(lessons.layers)}", fix

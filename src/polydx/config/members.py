@@ -1,5 +1,7 @@
 """Settings of the ensemble's members."""
 
+import hashlib
+import json
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -180,10 +182,24 @@ class TransformerMember(Schedule):
     """Each layer learns at so many times the rate of the layer above it."""
     reinitialised_layers: Count
     """Top layers of the encoder that start from random weights."""
+    frozen_layers: Count | None
+    """Lowest layers of the encoder that don't learn, nor do the embeddings, so that what they make of a record is
+    computed once; null trains everything, 0 freezes the embeddings alone."""
     dropout_samples: Positive
     """Dropout masks of the head whose logits are averaged while training (Inoue 2019)."""
+    accumulate: Positive
+    """Micro-batches that a step's rows are split into: less memory, the same gradients. F1 losses take the counts of a
+    micro-batch, and an adversary with one norm over the batch (target `table`, AWP, SAM) moves each its own way."""
     gradient_checkpointing: bool
     """Recompute each layer in the backward pass: a third more time, much less memory."""
+
+    @property
+    def lower_states(self) -> str | None:
+        """Name of what the frozen layers make of the records; the same for members that would compute the same."""
+        if self.frozen_layers is None:
+            return None
+        reading = json.dumps([self.max_tokens, self.long_records.model_dump(mode="json"), self.bf16])
+        return f"{self.encoder}-{self.frozen_layers}-{hashlib.sha256(reading.encode()).hexdigest()[:8]}"
 
 
 class LinearMember(Section):

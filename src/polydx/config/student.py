@@ -57,10 +57,13 @@ class Distil(Schedule):
     """Member whose model of the same fold gives `layers` and, with a pooling layer, the head; null: `encoder`."""
     pooling_layer: bool
     """A further layer that starts as the mean of the tokens, which the stock head reads."""
-    teachers: Literal["mean", "sampled"]
-    """The mean of all members by `teacher_weights`, or one drawn a step in proportion to them."""
+    teachers: Literal["mean", "sampled", "by_score"]
+    """The mean of all members by `teacher_weights`; one drawn a step in proportion to them; or the mean by them times
+    each member's out-of-fold score, for a fold's student on rows outside its fold: their labels alone, but answered by
+    models that trained on the fold, stacking's second-order path."""
     teacher_weights: dict[str, NotNegative]
-    """Weight of each member that teaches, 0 where not named; empty: all alike. Out-of-fold scores would leak."""
+    """Weight of each member that teaches, 0 where not named; empty: all alike. Out-of-fold scores put here would leak:
+    use `by_score`."""
     schedule: Literal["fixed", "annealed", "learned"]
     """T stays, goes linearly to `end_temperature`, or is learned against the student (curriculum temperature)."""
     end_temperature: Rate
@@ -81,6 +84,9 @@ class Distil(Schedule):
     """How often the student teaches a new one of its size, which replaces it (born-again)."""
     exits: Literal["none", "joint", "self", "mutual"]
     """Early exits: none; trained with the student; taught by its last layer; trained with it and by each other."""
+    int8_share: Share
+    """Last share of the training in which products are rounded as int8 will round them, straight-through gradients
+    past the rounding (quantisation-aware distillation); 0: never."""
     lessons: Lessons
     """What it learns from a teacher's hidden states."""
 

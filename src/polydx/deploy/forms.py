@@ -19,6 +19,7 @@ from polydx.deploy.pruning import Importances, importances, keep_heads, keep_neu
 from polydx.deploy.student_model import ONNX_FILE, StudentModel, word_embedding
 from polydx.deploy.vocabulary import prune_vocabulary
 from polydx.model.encoders import save_folder
+from polydx.model.layers import classify
 from polydx.model.tokens import IntArray, encode
 from polydx.train.batching import batches_by_tokens
 
@@ -121,13 +122,12 @@ def _exported(
     if name == "heads":
         kept = most_important(_importances(model, tokenizer, material).heads, sizes.heads)
         return keep_heads(model, kept)
-    return copy.deepcopy(model)
+    return model
 
 
 def _stock(model: StudentModel, tokenizer: PreTrainedTokenizerBase) -> SmallerForm:
     def score(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        logits: Tensor = model(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits.float()
+        return classify(model, input_ids, attention_mask)
 
     return SmallerForm(score, tokenizer, lambda folder: save_folder(folder, model, tokenizer))
 

@@ -105,6 +105,7 @@ def _load_torch(job: Job) -> Scorer:
     import torch
 
     from polydx.deploy.student_model import load_model
+    from polydx.model.layers import classify
     from polydx.train.device import avoid_broken_amx
 
     avoid_broken_amx()
@@ -115,10 +116,7 @@ def _load_torch(job: Job) -> Scorer:
 
     @torch.inference_mode()
     def score(input_ids: IntArray, attention_mask: IntArray) -> Floats:
-        logits: torch.Tensor = model(
-            input_ids=torch.from_numpy(input_ids), attention_mask=torch.from_numpy(attention_mask)
-        ).logits
-        found: Floats = logits.float().numpy()
+        found: Floats = classify(model, torch.from_numpy(input_ids), torch.from_numpy(attention_mask)).numpy()
         return found
 
     return score

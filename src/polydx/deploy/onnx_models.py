@@ -1,7 +1,8 @@
 """The student as ONNX: fp32, and int8 with dynamic or static activation scales, all with one scale a weight channel.
 
-Only products with weights are quantised; those of attention, the norms and the softmax stay fp32. Exported with eager
-attention: the fused kernel's guard against rows without any token costs more there than the product.
+Only products with weights are quantised; those of attention, the norms and the softmax stay fp32. Exported with
+attention by products: the fused kernel's guard against rows without any token costs more there than the product. The
+last layer is run for the first token only, as everywhere.
 """
 
 import contextlib
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from polydx.artifacts import replacing
 from polydx.deploy.onnx_runtime import Batch, IntArray
 from polydx.deploy.student_model import StudentModel
+from polydx.model.attention import attend_by_products
+from polydx.model.layers import classify
 
 QUANTISED = ("MatMul", "Gemm")
 """Operators whose weights become int8."""
@@ -32,20 +35,18 @@ class _Logits(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits `[batch, labels]`."""
-        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits
+        return classify(self.model, input_ids, attention_mask, attend_by_products)
 
 
 def export_onnx(model: StudentModel, target: Path) -> None:
     """Write a student as ONNX, fp32, for batches of any size and length.
 
     Args:
-        model: In fp32, on the CPU, in evaluation mode; its attention is eager afterwards.
+        model: In fp32, on the CPU, in evaluation mode.
         target: The file.
     """
     import onnx
 
-    model.set_attn_implementation("eager")
     positions: int = model.config.max_position_embeddings
     shape = {0: torch.export.Dim("batch", min=1), 1: torch.export.Dim("tokens", min=2, max=positions)}
     input_ids = torch.full(EXAMPLE_SHAPE, 1)

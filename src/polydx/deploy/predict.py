@@ -50,11 +50,13 @@ class Wanted:
         give: Decided labels, all probabilities, or both.
         explain: Whether to write, for each decided label, the words that drove it: parts of the record's text.
         skip_bad: Whether to leave malformed records out instead of refusing the table.
+        speed: Share of the work to save by early exits; None runs every layer of any student.
     """
 
     give: Give
     explain: bool
     skip_bad: bool
+    speed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,11 @@ def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
         wanted: What to write.
 
     Raises:
-        UserError: The student or the records can't be read, or records are malformed and not to be skipped.
+        UserError: The student or the records can't be read, the student has no such speed, what is wanted doesn't go
+            together, or records are malformed and not to be skipped.
     """
+    if wanted.explain and wanted.speed is not None:
+        raise UserError("--explain", "tells of the last layer, which --speed leaves out", "give only one of them")
     card = read_card(folder)
     layout = TableLayout("auto", card.separator, card.encoding)
     if format_of(source, layout) in READ_WHOLE:
@@ -101,11 +106,9 @@ def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
     if survey.malformed and not wanted.skip_bad:
         of = f"{survey.malformed} of {survey.malformed + survey.records} records are malformed"
         raise UserError(str(source), f"{of}: {survey.faults()}", "mend them, or leave them out with --skip-bad")
-    student = load_student(folder)
+    student = load_student(folder, wanted.speed)
     device = torch.device("cpu") if student.model is None else pick_device("auto")
-    if student.model is not None:
-        module: torch.nn.Module = student.model
-        module.to(device)
+    student.to(device)
 
     records = (row for row in stream_table(source, layout, card.columns, SETTING) if isinstance(row, RawRecord))
     with (

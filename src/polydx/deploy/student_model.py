@@ -22,11 +22,33 @@ from polydx.ensemble.thresholds import decide
 from polydx.errors import UserError
 from polydx.model.checkpoints import quietly
 from polydx.model.encoders import load_tokenizer
+from polydx.model.exit_rules import ExitRule, Kind
+from polydx.model.exit_running import run_with_exits
+from polydx.model.exit_speeds import read_speed
+from polydx.model.exits import Exits, load_exits
+from polydx.model.layers import classify
 from polydx.text.cleaner import RecordCleaner
 
 StudentModel = BertForSequenceClassification | ErnieForSequenceClassification
 ONNX_FILE = "model.onnx"
 """In place of a stock model's weights, in the folder of a form that no stock class has."""
+EXIT_RULE: Kind = "similarity"
+"""The rule behind the speed of a deployed student: the one made for many labels (F-PABEE)."""
+
+
+@dataclass(frozen=True)
+class EarlyExits:
+    """How records leave a student early.
+
+    Attributes:
+        heads: After every layer but the last, in evaluation mode.
+        rule: When a record leaves.
+        cuts: `[labels]`, float32, thresholds that the rule may look at.
+    """
+
+    heads: Exits
+    rule: ExitRule
+    cuts: Tensor
 
 
 @dataclass(frozen=True)
@@ -39,6 +61,7 @@ class LoadedStudent:
         onnx: What scores in its place; None where there is a stock model.
         tokenizer: Its tokenizer.
         cleaner: Cleans raw records as the training records were.
+        early: How records leave early; None where all of them take every layer.
     """
 
     card: StudentCard
@@ -46,6 +69,14 @@ class LoadedStudent:
     onnx: Scorer | None
     tokenizer: PreTrainedTokenizerBase
     cleaner: RecordCleaner
+    early: EarlyExits | None = None
+
+    def to(self, device: torch.device) -> None:
+        """Move what torch computes with, in place."""
+        parts: tuple[nn.Module | None, ...] = (self.model, None if self.early is None else self.early.heads)
+        for part in parts:
+            if part is not None:
+                part.to(device)
 
     def text(self, record: RawRecord) -> str:
         """The text that the model reads of a raw record."""
@@ -55,9 +86,11 @@ class LoadedStudent:
         """Logits `[batch, labels]`, float32, of `[batch, tokens]`, int64, each."""
         if self.onnx is not None:
             return torch.from_numpy(self.onnx(input_ids.numpy(), attention_mask.numpy()))
-        # The signature of a stock model's call isn't typed.
-        logits: Tensor = self.stock_model()(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits.float()
+        model, early = self.stock_model(), self.early
+        if early is None:
+            return classify(model, input_ids, attention_mask)
+        cuts = early.cuts.to(input_ids.device)
+        return run_with_exits(model, early.heads, input_ids, attention_mask, early.rule, cuts).logits
 
     def stock_model(self) -> StudentModel:
         """The stock model.
@@ -80,11 +113,16 @@ class LoadedStudent:
         return [self.card.labels[column] for column in columns]
 
 
-def load_student(folder: Path) -> LoadedStudent:
+def load_student(folder: Path, speed: float | None = None) -> LoadedStudent:
     """Load a student's folder.
 
+    Args:
+        folder: The folder.
+        speed: Share of the work to save by early exits, 0 for none of it; None leaves exits alone.
+
     Raises:
-        UserError: It has no complete card, no readable model or tokenizer, or they don't belong together.
+        UserError: It has no complete card, no readable model or tokenizer, they don't belong together, or it has no
+            exits or not this speed.
     """
     card = read_card(folder)
     onnx = folder / ONNX_FILE
@@ -93,7 +131,18 @@ def load_student(folder: Path) -> LoadedStudent:
         raise UserError(str(folder), f"{STUDENT_FILE} and config.json differ in labels", "ship the student again")
     cleaner = RecordCleaner(card.columns.sections, card.headings, card.placeholders, card.language)
     score = load_onnx(onnx, torch.get_num_threads()) if model is None else None
-    return LoadedStudent(card, model, score, load_tokenizer(folder), cleaner)
+    early = None if speed is None else load_early_exits(folder, speed)
+    return LoadedStudent(card, model, score, load_tokenizer(folder), cleaner, early)
+
+
+def load_early_exits(folder: Path, speed: float) -> EarlyExits:
+    """Load the exits of a student's folder at one speed.
+
+    Raises:
+        UserError: It has none, or not this speed.
+    """
+    rule, cuts = read_speed(folder, EXIT_RULE, speed)
+    return EarlyExits(load_exits(folder), rule, cuts)
 
 
 def word_embedding(model: StudentModel) -> nn.Embedding:

@@ -29,6 +29,7 @@ class Course:
     bounded_margin: float
     peer_weight: float
     exits: ExitTraining
+    int8_share: float
     lessons: LessonWeights
 
 
@@ -69,4 +70,5 @@ def new_task(
         peer_weight=course.peer_weight,
         lessons=lessons,
         exits=exits,
+        int8_share=course.int8_share,
     )

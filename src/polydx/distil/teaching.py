@@ -3,6 +3,10 @@
 A student that is scored on a fold learns only from that fold's teachers, about its training rows too: any other
 teacher trained on the fold's validation labels. The student that is shipped trains on every label and is scored
 nowhere, so it takes what is closest to what teachers say of new records: out-of-fold answers.
+
+How much each teacher counts may follow its out-of-fold score. A fold's teachers were scored on that fold's rows alone,
+so a fold's student weighs them by how the same members did on the other folds' rows. No label of its own fold is looked
+at; the models that answered those rows trained on such labels, the second-order path that stacking accepts too.
 """
 
 from collections.abc import Sequence
@@ -13,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polydx.artifacts import Floats
-from polydx.judge.folds import Folds
+from polydx.judge.folds import Folds, Mask
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,29 @@ def teach_final(folds: Folds, answers: Sequence[FoldAnswers]) -> Taught:
     )
 
 
+def weighing_rows(folds: Folds, fold: int | None) -> Mask:
+    """Rows whose labels and out-of-fold answers may weigh one student's teachers: `[training rows]`, bool.
+
+    Args:
+        folds: The folds of the training rows.
+        fold: The fold job that the student is scored on; None where it is scored nowhere.
+
+    Raises:
+        ValueError: There are none, as under a hold-out.
+    """
+    rows = folds.scored() if fold is None else folds.scored() & folds.training(fold)
+    if not rows.any():
+        raise ValueError(f"no row outside fold job {fold} has out-of-fold answers to weigh teachers by")
+    return rows
+
+
 def weighted_mean(teachers: Sequence[Taught], weights: Sequence[float]) -> Taught:
     """The weighted mean of what several teachers say.
 
     Args:
         teachers: One at least.
         weights: One a teacher, at least 0, not all 0. None may come from a score on a row that the student is scored
-            on, or from a model that saw its label: such a weight tells of that label.
+            on (`weighing_rows`): such a weight tells of that row's label.
     """
 
     def mean(kind: Literal["labelled", "test", "unlabelled"]) -> Floats:

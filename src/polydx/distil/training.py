@@ -1,6 +1,7 @@
 """Training a student on what its teachers say and on labels."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -15,10 +16,11 @@ from polydx.distil.bounded import bounded_loss
 from polydx.distil.exit_training import ExitTraining, exit_loss
 from polydx.distil.lessons import HiddenLessons
 from polydx.distil.peers import mutual_loss
+from polydx.distil.quantisation import Int8Products
 from polydx.distil.soft_targets import soft_target_divergence, soft_target_loss, teacher_logits
 from polydx.distil.student import Student, is_head
 from polydx.model.exits import Exits
-from polydx.model.layers import Trace, body_of, classify_first, first_token, trace
+from polydx.model.layers import Trace, body_of, classify, classify_first, trace
 from polydx.model.tokens import IntArray, TokenTable
 from polydx.train.losses import bce
 
@@ -114,6 +116,7 @@ class DistillationTask(nn.Module):
         peer_weight: What their teaching weighs.
         lessons: About hidden states.
         exits: The student's early exits, and how they are trained.
+        int8_share: Last share of the training in which the student's own products are rounded as int8 rounds them.
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class DistillationTask(nn.Module):
         peer_weight: float = 1.0,
         lessons: HiddenLessons | None = None,
         exits: tuple[Exits, ExitTraining] | None = None,
+        int8_share: float = 0.0,
     ) -> None:
         super().__init__()
         self.model = model
@@ -140,25 +144,30 @@ class DistillationTask(nn.Module):
         self.lessons = lessons
         self.exits: Exits | None = None if exits is None else exits[0]
         self.exit_training: ExitTraining = "none" if exits is None else exits[1]
+        self.int8_share = int8_share
 
     def forward(self, batch: dict[str, Tensor], progress: float) -> Tensor:
         """Scalar loss of one batch."""
         input_ids, mask = batch["input_ids"], batch["attention_mask"]
         temperature: float | Tensor = self.temperature(progress)
         taught = partial(self._taught, batch, temperature)
-        if self.lessons is None and self.exits is None:
-            logits = score(self.model, input_ids, mask)
-            loss = taught(logits)
-        else:
-            shown = trace(body_of(self.model), input_ids, mask)
-            logits = classify_first(self.model, shown.layers[-1].hidden[:, 0]).float()
-            loss = taught(logits)
-            if self.lessons is not None:
-                loss = loss + self.lessons(shown, batch)
-            if self.exits is not None:
-                loss = loss + self._exit_loss(self.exits, shown, mask, logits, taught)
+        shown: Trace | None = None
+        rounding: AbstractContextManager[object] = nullcontext()
+        if progress >= 1 - self.int8_share:
+            rounding = Int8Products()
+        with rounding:
+            if self.lessons is None and self.exits is None:
+                logits = classify(self.model, input_ids, mask)
+            else:
+                shown = trace(body_of(self.model), input_ids, mask)
+                logits = classify_first(self.model, shown.layers[-1].hidden[:, 0]).float()
+        loss = taught(logits)
+        if self.lessons is not None and shown is not None:
+            loss = loss + self.lessons(shown, batch)
+        if self.exits is not None and shown is not None:
+            loss = loss + self._exit_loss(self.exits, shown, mask, logits, taught)
         if len(self.peers):
-            others = [score(cast("Student", peer), input_ids, mask) for peer in self.peers]
+            others = [classify(cast("Student", peer), input_ids, mask) for peer in self.peers]
             own = [taught(other) for other in others]
             loss = sum(own, loss) + self.peer_weight * mutual_loss([logits, *others])
         return loss
@@ -184,11 +193,6 @@ class DistillationTask(nn.Module):
         if self.exit_training == "self":
             hidden = [states.detach() for states in hidden]
         return exit_loss(self.exit_training, exits(hidden, mask), logits, taught)
-
-
-def score(model: Student, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """Logits of a student, `[batch, labels]`, float32: as the stock model's, with its last layer for one token only."""
-    return classify_first(model, first_token(body_of(model), input_ids, attention_mask)).float()
 
 
 def learns_fast(parameter: str) -> bool:

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from polydx.artifacts import read_json, write_json
 from polydx.model.encoders import load_encoder, save_folder
+from polydx.model.frozen import freeze_lower, run_above
 from polydx.model.heads import Pooling, new_head
 from polydx.model.long_documents import LongMode, TwoStreamReader, new_reader
 from polydx.model.performer import use_performer
@@ -50,6 +51,7 @@ class TextClassifier(nn.Module):
         reader: Reads records longer than one sequence; None where the encoder reads them as they are. What it learns
             it learns at the encoder's rate.
         side: Adds what age, sex and lengths say to the logits, or None; its parameters' names start with `side.`.
+        frozen_layers: The encoder's lowest layers that don't learn; None where even the embeddings do.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class TextClassifier(nn.Module):
             design.mode, encoder, design.chunk_tokens, design.own_encoders, design.joiner_layers, dropout
         )
         self.side = SideTerm(design.side_features, labels) if design.side_features else None
+        self.frozen_layers: int | None = None
 
     @property
     def encoders(self) -> list[PreTrainedModel]:
@@ -82,19 +85,29 @@ class TextClassifier(nn.Module):
             raise TypeError(f"{type(self.encoder).__name__} has no embedding table")
         return embedding
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, side: Tensor | None = None) -> Tensor:
+    def freeze_lower(self, layers: int, setting: str) -> None:
+        """Keep the encoder's embeddings and lowest `layers` as they are; see `model/frozen.py`."""
+        freeze_lower(self.encoder, layers, setting)
+        self.frozen_layers = layers
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, side: Tensor | None = None, lower: Tensor | None = None
+    ) -> Tensor:
         """Score every label.
 
         Args:
             input_ids: `[batch, tokens]`, int64.
             attention_mask: `[batch, tokens]`, int64, 1 for real tokens.
             side: `[batch, features]`, float32, NaN where unknown; given exactly where the design has such numbers.
+            lower: `[batch, tokens, width]`, what the frozen layers make of the tokens, where that is known already.
 
         Returns:
             `[batch, labels]`, float32, logits.
         """
-        if self.reader is None:
-            hidden: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        if lower is not None:
+            hidden = run_above(self.encoder, self.frozen_layers or 0, lower, attention_mask)
+        elif self.reader is None:
+            hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         else:
             hidden = self.reader(self.encoder, input_ids, attention_mask)
         logits: Tensor = self.head(hidden, attention_mask)

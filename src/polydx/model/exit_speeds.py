@@ -9,7 +9,7 @@ from torch import Tensor
 
 from polydx.artifacts import read_json, write_json
 from polydx.errors import UserError
-from polydx.model.exit_rules import KINDS, ExitRule, Kind, cuts_at_rates, set_speed
+from polydx.model.exit_rules import KINDS, NEVER, ExitRule, Kind, cuts_at_rates, set_speed
 
 SPEEDS_FILE = "exits.json"
 SPEEDS = tuple(tenth / 10 for tenth in range(1, 9))
@@ -43,13 +43,18 @@ def save_speeds(table: Mapping[str, object], folder: Path) -> None:
 def read_speed(folder: Path, kind: Kind, speed: float) -> tuple[ExitRule, Tensor]:
     """Read one rule at one speed, and the cuts `[labels]` that decide labels.
 
+    Args:
+        folder: The student's.
+        kind: Which rule.
+        speed: Share of the work to save: 0, or one of `SPEEDS`.
+
     Raises:
         UserError: The student has no exits, or no settings for this speed.
     """
     if not (folder / SPEEDS_FILE).is_file():
         raise UserError(str(folder), "is a student without early exits", "train it with distil.exits")
     table = read_json(folder / SPEEDS_FILE)
-    rules = table["rules"][kind]
-    if str(speed) not in rules:
-        raise UserError("speed", f"is {speed}", "choose one of " + ", ".join(rules))
-    return ExitRule(**rules[str(speed)]), torch.tensor(table["cuts"])
+    rules = {0.0: NEVER} | {float(share): ExitRule(**rule) for share, rule in table["rules"][kind].items()}
+    if speed not in rules:
+        raise UserError("speed", f"is {speed:g}", "choose one of " + ", ".join(f"{share:g}" for share in rules))
+    return rules[speed], torch.tensor(table["cuts"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from polydx.errors import UserError
 from polydx.model.heads import PooledHead
 
 EXITS_FILE = "exits.safetensors"
@@ -50,8 +51,10 @@ def load_exits(folder: Path) -> Exits:
     """Read what `save_exits` wrote; in evaluation mode.
 
     Raises:
-        FileNotFoundError: The student was trained without exits.
+        UserError: The student has none.
     """
+    if not (folder / EXITS_FILE).is_file():
+        raise UserError(str(folder), "is a student without early exits", "train it with distil.exits")
     weights = load_file(folder / EXITS_FILE)
     labels, width = weights["heads.0.weight"].shape
     exits = Exits(width, labels, len(weights) // 2 + 1, 0.0)

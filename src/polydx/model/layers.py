@@ -7,12 +7,10 @@ last layer for every token. Of the others only keys and values are needed: a six
 from dataclasses import dataclass
 from typing import cast
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import PreTrainedModel
 
-from polydx.model.attention import matmul_attention
+from polydx.model.attention import Attend, attend
 
 
 @dataclass(frozen=True)
@@ -69,36 +67,38 @@ def layers_of(base: PreTrainedModel) -> list[nn.Module]:
 
 
 def key_mask(attention_mask: Tensor) -> Tensor:
-    """What `scaled_dot_product_attention` takes: `[batch, 1, 1, tokens]`, bool, True for real tokens."""
+    """What `attend` takes: `[batch, 1, 1, tokens]`, bool, True for real tokens."""
     return attention_mask.bool()[:, None, None, :]
 
 
-def run_layer(layer: nn.Module, hidden: Tensor, mask: Tensor) -> LayerTrace:
+def run_layer(layer: nn.Module, hidden: Tensor, mask: Tensor, kernel: Attend = attend) -> LayerTrace:
     """One whole layer.
 
     Args:
         layer: Of a BERT or ERNIE without dropout inside attention.
         hidden: `[batch, tokens, width]`.
         mask: From `key_mask`.
+        kernel: How it attends.
     """
-    return _run(layer, hidden, hidden, mask)
+    return _run(layer, hidden, hidden, mask, kernel)
 
 
-def run_layer_for_first(layer: nn.Module, hidden: Tensor, mask: Tensor) -> Tensor:
+def run_layer_for_first(layer: nn.Module, hidden: Tensor, mask: Tensor, kernel: Attend = attend) -> Tensor:
     """What one layer makes of the first token: `[batch, tokens, width]` to `[batch, width]`.
 
     The same as `run_layer(...).hidden[:, 0]` in evaluation mode; dropout draws fewer masks in training.
     """
-    return _run(layer, hidden[:, :1], hidden, mask).hidden[:, 0]
+    return _run(layer, hidden[:, :1], hidden, mask, kernel).hidden[:, 0]
 
 
-def first_token(base: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+def first_token(base: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, kernel: Attend = attend) -> Tensor:
     """Last hidden state of the first token.
 
     Args:
         base: A `BertModel` or `ErnieModel`.
         input_ids: `[batch, tokens]`, int64.
         attention_mask: `[batch, tokens]`, int64, 1 for real tokens.
+        kernel: How every layer attends.
 
     Returns:
         `[batch, width]`.
@@ -106,8 +106,8 @@ def first_token(base: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor
     hidden, mask = embed(base, input_ids), key_mask(attention_mask)
     *below, last = layers_of(base)
     for layer in below:
-        hidden = run_layer(layer, hidden, mask).hidden
-    return run_layer_for_first(last, hidden, mask)
+        hidden = run_layer(layer, hidden, mask, kernel).hidden
+    return run_layer_for_first(last, hidden, mask, kernel)
 
 
 def trace(base: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) -> Trace:
@@ -121,6 +121,14 @@ def trace(base: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) -> T
     return Trace(embedded, tuple(shown))
 
 
+def classify(model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, kernel: Attend = attend) -> Tensor:
+    """Logits `[batch, labels]`, float32, of a `…ForSequenceClassification`, its last layer run for one token only.
+
+    Other arguments as of `first_token`.
+    """
+    return classify_first(model, first_token(body_of(model), input_ids, attention_mask, kernel)).float()
+
+
 def classify_first(model: PreTrainedModel, first: Tensor) -> Tensor:
     """The stock head: logits `[batch, labels]` of a `…ForSequenceClassification` from `[batch, width]`."""
     pooled: Tensor = body_of(model).get_submodule("pooler")(first[:, None])
@@ -128,20 +136,19 @@ def classify_first(model: PreTrainedModel, first: Tensor) -> Tensor:
     return logits
 
 
-def _run(layer: nn.Module, asking: Tensor, hidden: Tensor, mask: Tensor) -> LayerTrace:
+def _run(layer: nn.Module, asking: Tensor, hidden: Tensor, mask: Tensor, kernel: Attend) -> LayerTrace:
     """One layer for the tokens `asking` `[batch, some tokens, width]`, which attend to all of `hidden`."""
     attention = layer.get_submodule("attention")
-    heads = cast("int", attention.get_submodule("self").num_attention_heads)
+    # A layer that lost heads still says how many it was made with; what is left keeps its width.
+    width = cast("int", attention.get_submodule("self").attention_head_size)
 
     def project(name: str, states: Tensor) -> Tensor:
         projected: Tensor = attention.get_submodule(f"self.{name}")(states)
-        return projected.view(*projected.shape[:2], heads, -1).transpose(1, 2)
+        heads: Tensor = projected.unflatten(-1, (-1, width))
+        return heads.transpose(1, 2)
 
     query, key, value = project("query", asking), project("key", hidden), project("value", hidden)
-    if query.dtype == torch.bfloat16 and query.device.type == "cpu":
-        context, _ = matmul_attention(layer, query, key, value, mask)
-    else:
-        context = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
-    attended: Tensor = attention.get_submodule("output")(context.flatten(2), asking)
+    context = kernel(query, key, value, mask).flatten(2)
+    attended: Tensor = attention.get_submodule("output")(context, asking)
     after: Tensor = layer.get_submodule("output")(layer.get_submodule("intermediate")(attended), attended)
     return LayerTrace(query, key, value, after)

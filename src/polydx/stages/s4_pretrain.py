@@ -10,7 +10,7 @@ from polydx.artifacts import replacing, write_json
 from polydx.config import Compute, Encoder, Pretrain
 from polydx.contest.records import DUPLICATE_GROUP, PART, TEST, TEXT, read_records
 from polydx.errors import UserError
-from polydx.model.attention import choose_attention
+from polydx.model.attention import use_own_attention
 from polydx.model.encoders import (
     MaskedLM,
     check_length,
@@ -73,7 +73,7 @@ def run(paths: RunPaths, name: str, encoder: Encoder, language: Language, comput
         )
         device = pick_device(compute.device)
         recipe = _recipe(encoder.pretrain, compute, bf16_available(device), own_seed)
-        choose_attention(model, device, recipe.bf16)
+        use_own_attention(model)
         outcome = pretrain(
             model,
             seen,

@@ -51,7 +51,10 @@ def run(
     if pseudo is not None:
         rows = _with_pseudo_rows(rows, paths.pseudo(round_number, fold))
     job = FoldJob(name, round_number, fold, rows, pseudo, compute, paths, seed, code_hash(__name__))
-    predict, figures = _fit(member, job, language)
+    fitted = _fit(member, job, language)
+    if fitted is None:
+        return
+    predict, figures = fitted
 
     files = job.files
     write_array(files.validation, predict(rows.validation))
@@ -74,7 +77,8 @@ def run(
     print(f"s5 finetune {job.name}: {learned} in {report['seconds']} s", file=sys.stderr)
 
 
-def _fit(member: TransformerMember | LinearMember, job: FoldJob, language: Language) -> Fitted:
+def _fit(member: TransformerMember | LinearMember, job: FoldJob, language: Language) -> Fitted | None:
+    """None where another process of this job writes its files."""
     # torch and scikit-learn take seconds to import, and no job needs both.
     if isinstance(member, LinearMember):
         from polydx.stages.members import linear

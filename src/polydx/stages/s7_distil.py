@@ -1,7 +1,6 @@
 """Stage 7: train the student of one fold, or the one on all rows that is shipped, and predict with it."""
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 
@@ -10,22 +9,23 @@ import numpy as np
 from polydx.artifacts import Floats, read_array, replacing, write_array, write_json
 from polydx.config import Compute, Distil
 from polydx.contest.records import PART, TEST, TEXT, TRAIN, UNLABELLED, read_records
-from polydx.distil.course import Course, new_task
+from polydx.distil.course import new_task
 from polydx.distil.exit_answers import speeds_of
-from polydx.distil.lessons import LessonWeights
-from polydx.distil.student import Student, student_of, take_head
-from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold, weighted_mean
-from polydx.distil.training import learns_fast, score, transfer_set
+from polydx.distil.student import Student
+from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold, weighing_rows, weighted_mean
+from polydx.distil.training import learns_fast, transfer_set
+from polydx.ensemble.cuts import best_cuts
 from polydx.judge.folds import Folds, read_folds
 from polydx.model.classifier import load_classifier
-from polydx.model.encoders import check_length, load_encoder, load_tokenizer, save_folder
+from polydx.model.encoders import load_tokenizer, save_folder
 from polydx.model.exit_speeds import save_speeds
 from polydx.model.exits import save_exits
-from polydx.model.heads import start_at_rates
+from polydx.model.layers import classify
 from polydx.model.tokens import IntArray, encode
-from polydx.paths import ALL_ROWS, FoldFiles, RunPaths
+from polydx.paths import ALL_ROWS, RunPaths
 from polydx.provenance import code_hash
 from polydx.stages.recipes import new_recipe
+from polydx.stages.students import chain_of, course_of, new_students
 from polydx.train.checkpoint import clear_checkpoint, fingerprint_of
 from polydx.train.classification import predict_probabilities
 from polydx.train.device import job_seed, pick_device, prepare
@@ -72,7 +72,10 @@ def run(
     rows = np.concatenate([train[learned], test, unlabelled[drawn]])
     weights = [distil.teacher_weights.get(member, 0.0 if distil.teacher_weights else 1.0) for member in teachers]
     taught = teach(paths, folds, fold, teachers, teacher_round)
-    if distil.teachers == "mean":
+    if distil.teachers == "by_score":
+        scores = score_teachers(paths, folds, fold, teachers, teacher_round, records.targets())
+        weights = [weight * score for weight, score in zip(weights, scores, strict=True)]
+    if distil.teachers != "sampled":
         taught, weights = [weighted_mean(taught, weights)], [1.0]
     answers = [each.rows(drawn) for each in taught]
 
@@ -84,19 +87,18 @@ def run(
 
     def predict(model: Student, places: IntArray) -> Floats:
         labels = len(records.label_names)
-        return predict_probabilities(partial(score, model), tokens, places, labels, device, recipe.bf16)
+        return predict_probabilities(partial(classify, model), tokens, places, labels, device, recipe.bf16)
 
     # The student on all rows is scored nowhere: any fold's models may show it their layers.
     fine_tuned = partial(paths.fold_model, round_number=teacher_round, fold=fold or 0)
-    new_students = partial(_new_students, paths, distil, records.label_names, targets, fine_tuned)
     teacher = None if distil.lessons.teacher is None else load_classifier(fine_tuned(distil.lessons.teacher).model, 0.0)
     shown_by = "" if teacher is None else fingerprint_of(teacher, "")
-    chain = _chain(distil)
+    chain = chain_of(distil)
     checkpoints = [paths.checkpoints(f"{job}-step{step}" if step else job) for step in range(len(chain))]
     for step, layers in enumerate(chain):
-        students = new_students(layers)
+        students = new_students(paths, distil, records.label_names, targets, fine_tuned, layers)
         shown = distil.lessons.layers if layers == distil.layers and distil.lessons.layers else layers
-        task = new_task(_course(distil, step + 1 == len(chain)), students, targets, teacher, shown, device)
+        task = new_task(course_of(distil, step + 1 == len(chain)), students, targets, teacher, shown, device)
         fitted = fit(
             task,
             transfer_set(tokens, rows, answers, targets, weights),
@@ -154,53 +156,30 @@ def teach(
     ]
 
 
+def score_teachers(
+    paths: RunPaths, folds: Folds, fold: int | None, members: tuple[str, ...], teacher_round: int, targets: Floats
+) -> list[float]:
+    """Out-of-fold macro-F1 of each member at its labels' best thresholds, on the rows that may weigh its models.
+
+    A threshold of each label's own, fitted on the very rows, flatters all members about alike; it needs no setting.
+
+    Args:
+        paths: The run's files.
+        folds: The folds of the training rows.
+        fold: The student's fold job; None for the one on all rows.
+        members: Members that teach.
+        teacher_round: The round their models are of.
+        targets: `[training rows, labels]`, 0 or 1.
+    """
+    rows = weighing_rows(folds, fold)
+    scores = []
+    for member in members:
+        jobs = [paths.fold_model(member, teacher_round, job).validation for job in range(folds.jobs)]
+        answers = folds.out_of_fold([read_array(file) for file in jobs])
+        scores.append(float(best_cuts(answers[rows], targets[rows] > 0).f1.mean()))
+    return scores
+
+
 def _answers(paths: RunPaths, fold: int, member: str, teacher_round: int) -> FoldAnswers:
     files = paths.fold_model(member, teacher_round, fold)
     return FoldAnswers(*(read_array(each) for each in (files.training, files.validation, files.test, files.unlabelled)))
-
-
-def _chain(distil: Distil) -> list[tuple[int, ...]]:
-    """Layers of each student that is trained one after the other; each teaches the next, and the last is kept."""
-    assistant = [distil.assistant_layers] if distil.assistant_layers else []
-    return assistant + [distil.layers] * (1 + distil.generations)
-
-
-def _new_students(
-    paths: RunPaths,
-    distil: Distil,
-    labels: tuple[str, ...],
-    targets: Floats,
-    fine_tuned: Callable[[str], FoldFiles],
-    layers: tuple[int, ...],
-) -> list[Student]:
-    """A student of some layers, and its peers; `fine_tuned` tells where a member's model lies that may start it."""
-    students = []
-    for _ in range(1 + distil.peers):
-        if distil.start is None:
-            encoder, head = load_encoder(paths.encoder(distil.encoder), distil.dropout), None
-        else:
-            member = load_classifier(fine_tuned(distil.start).model, distil.dropout)
-            encoder, head = member.encoder, member.head
-        student = student_of(encoder, layers, labels, distil.dropout, pooling_layer=distil.pooling_layer)
-        if head is not None and distil.pooling_layer:
-            take_head(student, head)
-        start_at_rates(student.classifier.bias, targets)
-        check_length(student, distil.max_tokens, "distil.max_tokens")
-        students.append(student)
-    return students
-
-
-def _course(distil: Distil, last: bool) -> Course:
-    """Only the last student of a chain, the one that is kept, has exits."""
-    return Course(
-        soft_weight=distil.soft_weight,
-        temperature=distil.temperature,
-        schedule=distil.schedule,
-        end_temperature=distil.end_temperature,
-        rare_power=distil.rare_power,
-        bounded_weight=distil.bounded_weight,
-        bounded_margin=distil.bounded_margin,
-        peer_weight=distil.peer_weight,
-        exits=distil.exits if last else "none",
-        lessons=LessonWeights(**distil.lessons.model_dump(exclude={"teacher", "layers"})),
-    )

@@ -48,6 +48,30 @@ def _one_epoch(lengths: IntArray, batch_size: int, draw: np.random.Generator) ->
     return [batches[index] for index in draw.permutation(len(batches))]
 
 
+def split_batch(rows: IntArray, micro_batches: int, rank: int = 0, size: int = 1) -> list[tuple[IntArray, float]]:
+    """What one process computes of a step: the rows of each micro-batch, and what its mean loss weighs.
+
+    Over all micro-batches and processes the weights add up to 1, in proportion to rows: gradients of a loss that is a
+    mean over rows add up to the whole batch's. Micro-batches are neighbours in length, and processes take turns in one.
+    One with fewer rows than processes is computed by each of them, at an equal share of its weight; counts of F1 losses
+    are then all multiplied alike, which changes no F1.
+
+    Args:
+        rows: `[batch]`, of the step.
+        micro_batches: How many to split it into; at most one a row.
+        rank: The process.
+        size: How many processes there are.
+    """
+    shares: list[tuple[IntArray, float]] = []
+    for part in np.array_split(rows, min(micro_batches, len(rows))):
+        if len(part) < size:
+            shares.append((part, len(part) / len(rows) / size))
+        else:
+            own = part[rank::size]
+            shares.append((own, len(own) / len(rows)))
+    return shares
+
+
 def batches_by_tokens(lengths: IntArray, token_budget: int) -> Iterator[IntArray]:
     """Rows in order of length, as many a batch as fit into `token_budget` padded tokens (at least one row)."""
     order = np.argsort(lengths, kind="stable")

@@ -1,10 +1,12 @@
 """Where a neural job runs, and how many cores it takes."""
 
 import faulthandler
+import functools
 import hashlib
 import os
 import resource
 import time
+from functools import cache
 
 import torch
 
@@ -14,6 +16,11 @@ ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 
 BF16_PAYS = 1.3
 """A bf16 product must be so many times faster than an fp32 one: the casts around it cost too."""
+
+RATE_SECONDS = 0.1
+"""How long products are timed for."""
+RATE_SIZES = {"cpu": 1024, "cuda": 8192}
+"""Rows and columns of a product that keeps a device busy, by its type."""
 
 
 def prepare(threads: int, seed: int) -> None:
@@ -77,6 +84,33 @@ def bf16_available(device: torch.device) -> bool:
             torch.mm(left, right)
             seconds[dtype] = min(seconds[dtype], time.perf_counter() - started)
     return seconds[torch.float32] > BF16_PAYS * seconds[torch.bfloat16]
+
+
+@functools.cache
+@cache
+def matrix_rate(device: torch.device, bf16: bool) -> float:
+    """FLOPs a second of matrix products in the precision that training multiplies in.
+
+    The fastest product of `RATE_SECONDS`, on as many cores as threads are set. Nothing is drawn from torch's own
+    generator, so that no result changes; a process measures once.
+    """
+    size, dtype = RATE_SIZES[device.type], torch.bfloat16 if bf16 else torch.float32
+    draw = torch.Generator(device).manual_seed(0)
+    left, right = (torch.rand(size, size, generator=draw, device=device).to(dtype) for _ in range(2))
+    fastest = float("inf")
+    began = time.perf_counter()
+    while time.perf_counter() - began < RATE_SECONDS:
+        _wait_for(device)
+        started = time.perf_counter()
+        torch.mm(left, right)
+        _wait_for(device)
+        fastest = min(fastest, time.perf_counter() - started)
+    return 2 * size**3 / fastest
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def job_seed(seed: int, job: str) -> int:

@@ -6,8 +6,9 @@ job killed anywhere goes on from its checkpoint to the same bytes.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,12 +19,17 @@ from torch import Tensor, nn
 
 from polydx.progress import Reporter
 from polydx.train.averaging import new_average
-from polydx.train.batching import padding_share, plan_batches, steps_of
+from polydx.train.batching import padding_share, plan_batches, split_batch, steps_of
 from polydx.train.checkpoint import TrainingState, fingerprint_of, load_checkpoint, save_checkpoint
+from polydx.train.distributed import ALONE, Processes
+from polydx.train.dropout import use_byte_dropout
 from polydx.train.optimiser import learning_rate_factor, new_optimiser
-from polydx.train.perturbations.interface import Perturbation
+from polydx.train.perturbations.interface import Backward, Perturbation, plain_backward
 
 IntArray = npt.NDArray[np.int64]
+
+CLOCK_SECONDS = 1e-6
+"""Less than any step takes, and more than nothing, where no step was left to do."""
 
 
 class Examples(Protocol):
@@ -45,7 +51,7 @@ class Recipe:
     """How a job is trained; the meaning of each value stands in the settings.
 
     `average_decay` takes the moving average of the weights, `swa_start` their plain average; `patience` counts epochs
-    without a better score.
+    without a better score; `accumulate` is the number of micro-batches whose gradients add up to a step's.
     """
 
     epochs: float
@@ -62,13 +68,16 @@ class Recipe:
     swa_start: float | None = None
     layer_decay: float = 1.0
     patience: int | None = None
+    accumulate: int = 1
 
 
 @dataclass(frozen=True)
 class FitReport:
     """How training went.
 
-    `final_loss` is the mean over the last tenth of the steps, or the last step's where patience ended training.
+    `final_loss` is the mean over the last tenth of the steps, or the last step's where patience ended training. Speeds
+    are of the steps since the job last started, all processes together, without what watching a score took; tokens are
+    those of the records, and `padding_share` is what padding adds to them in this process's batches.
     """
 
     steps: int
@@ -76,6 +85,8 @@ class FitReport:
     final_loss: float
     adversarial_steps: int
     padding_share: float
+    examples_per_second: float
+    tokens_per_second: float
 
 
 def fit(
@@ -91,6 +102,7 @@ def fit(
     adversary: Perturbation | None = None,
     adversary_start_epoch: float = 0.0,
     score: Callable[[], float] | None = None,
+    processes: Processes = ALONE,
 ) -> FitReport:
     """Train `task` in place, going on from `checkpoint` if an earlier, interrupted job left one.
 
@@ -108,12 +120,17 @@ def fit(
         adversary_start_epoch: Epochs of clean training before that.
         score: Called after each epoch in evaluation mode; the weights of the best score are kept, and training ends
             after `patience` scores that were no better. It must not look at rows that the model is scored on later.
+        processes: Those that share each step's rows; the task is the same in each, before and after.
 
     Returns:
         The report; the task holds the last, averaged or best weights and is in evaluation mode.
+
+    Raises:
+        UserError: A launcher started more processes than share the work.
     """
     started = time.monotonic()
     task.to(device)
+    use_byte_dropout(task, device)
     plan = plan_batches(examples.lengths, recipe.batch_size, recipe.epochs, recipe.seed)
     epoch_steps = steps_of(len(examples.lengths), recipe.batch_size, 1.0)
     first_adversarial = round(adversary_start_epoch * epoch_steps)
@@ -124,33 +141,33 @@ def fit(
     constant_from = 1.0 if recipe.swa_start is None else recipe.swa_start
     # How often a checkpoint is written changes nothing in it.
     lasting = replace(recipe, checkpoint_seconds=0.0)
-    fingerprint = fingerprint_of(task, f"{lasting} {examples.fingerprint()} {depends_on}")
+    fingerprint = fingerprint_of(task, f"{lasting} {processes.size} {examples.fingerprint()} {depends_on}")
     state = load_checkpoint(checkpoint, fingerprint, task, optimiser, average)
-    saved = time.monotonic()
+    processes.check(f"{fingerprint} {state.step}")
+    own_share = partial(split_batch, micro_batches=recipe.accumulate, rank=processes.rank, size=processes.size)
+    first_step, began, watching = state.step, time.monotonic(), 0.0
+    saved = began
     tail = max(1, len(plan) // 10)
 
     task.train()
-    with Reporter(name, len(plan), "steps") as reporter:
+    with Reporter(name, len(plan), "steps", shown=processes.rank == 0) as reporter:
         reporter.resume_at(state.step)
         while state.step < len(plan) and not _out_of_patience(state, recipe):
             step = state.step
-            draw = np.random.default_rng([recipe.seed, step])
-            batch = {key: value.to(device) for key, value in examples.batch(plan[step], draw).items()}
+            # A last 0 changes no draw: process 0 draws what a process alone does.
+            draw = np.random.default_rng([recipe.seed, step, processes.rank])
+            processes.reseed(recipe.seed, step)
             for group in optimiser.param_groups:
                 factor = learning_rate_factor(step, len(plan), recipe.warmup_share, constant_from)
                 group["lr"] = group["peak"] * factor
 
-            def loss_here(batch: dict[str, Tensor] = batch, progress: float = step / len(plan)) -> Tensor:
-                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
-                    loss: Tensor = task(batch, progress)
-                return loss
-
+            backward = plain_backward
             if adversary is not None and step >= first_adversarial:
-                loss = adversary.backward(loss_here)
+                backward = adversary.backward
                 state.adversarial_steps += 1
-            else:
-                loss = loss_here()
-                loss.backward()
+            batches = ((examples.batch(rows, draw), weight) for rows, weight in own_share(plan[step]))
+            loss = _add_gradients(task, batches, backward, step / len(plan), device, recipe.bf16)
+            loss = processes.add_up(task.parameters(), loss)
             torch.nn.utils.clip_grad_norm_(task.parameters(), recipe.clip_norm)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -164,16 +181,21 @@ def fit(
                 state.tail_loss += value / tail
             state.step += 1
             if score is not None and (state.step % epoch_steps == 0 or state.step == len(plan)):
+                paused = time.monotonic()
                 task.eval()
-                state.keep_if_best(score(), task)
+                state.keep_if_best(processes.of_main(score()), task)
                 task.train()
+                watching += time.monotonic() - paused
                 if _out_of_patience(state, recipe):
                     state.tail_loss = value
-            if time.monotonic() - saved >= recipe.checkpoint_seconds and state.step < len(plan):
+            due = time.monotonic() - saved >= recipe.checkpoint_seconds and state.step < len(plan)
+            if due and processes.rank == 0:
                 save_checkpoint(checkpoint, fingerprint, state, task, optimiser, average)
                 saved = time.monotonic()
             reporter.step(note=f"loss {value:.4f}")
 
+    seconds = max(time.monotonic() - began - watching, CLOCK_SECONDS)
+    done = plan[first_step : state.step]
     if average is not None:
         average.copy_to(task)
     if state.best_weights is not None:
@@ -184,8 +206,34 @@ def fit(
         seconds=round(time.monotonic() - started, 1),
         final_loss=state.tail_loss,
         adversarial_steps=state.adversarial_steps,
-        padding_share=padding_share(examples.lengths, plan[: state.step]),
+        padding_share=padding_share(
+            examples.lengths, [rows for batch in plan[: state.step] for rows, _ in own_share(batch)]
+        ),
+        examples_per_second=round(sum(len(rows) for rows in done) / seconds, 1),
+        tokens_per_second=round(sum(int(examples.lengths[rows].sum()) for rows in done) / seconds, 1),
     )
+
+
+def _add_gradients(
+    task: nn.Module,
+    batches: Iterable[tuple[dict[str, Tensor], float]],
+    backward: Backward,
+    progress: float,
+    device: torch.device,
+    bf16: bool,
+) -> Tensor:
+    """Add the gradients of each batch, times its weight, to `.grad`; return the weighted sum of their losses."""
+    total = torch.zeros((), device=device)
+    for batch, weight in batches:
+        moved = {key: value.to(device) for key, value in batch.items()}
+
+        def loss_here(batch: dict[str, Tensor] = moved) -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                loss: Tensor = task(batch, progress)
+            return loss
+
+        total += weight * backward(loss_here, weight)
+    return total
 
 
 def _out_of_patience(state: TrainingState, recipe: Recipe) -> bool:

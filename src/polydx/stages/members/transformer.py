@@ -1,27 +1,32 @@
 """Fitting a member on an encoder."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 
 import torch
+from torch import nn
 
 from polydx.artifacts import Floats, replacing
 from polydx.config import Adversary, Pseudo, TransformerMember
-from polydx.model.attention import choose_attention
+from polydx.model.attention import use_own_attention
 from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
 from polydx.model.encoders import load_encoder, load_tokenizer
 from polydx.model.heads import start_at_rates
+from polydx.model.layers import layers_of
 from polydx.model.record_tokens import read_rows, save_reading
 from polydx.model.starting import average_over_masks, reinitialise_top
 from polydx.semi.ramps import pseudo_weight
 from polydx.stages.members.design import new_model, prediction_reading, training_reading
-from polydx.stages.members.job import Fitted, FoldJob, FoldRows
+from polydx.stages.members.job import Fitted, FoldJob, FoldRows, IntArray
 from polydx.stages.recipes import new_recipe
 from polydx.train.classification import LabelledExamples, predict_probabilities, train_classifier
-from polydx.train.device import job_seed, pick_device, prepare
-from polydx.train.loop import Recipe
+from polydx.train.device import job_seed, prepare
+from polydx.train.distributed import Processes, join
+from polydx.train.loop import FitReport, Recipe
 from polydx.train.losses.objective import LossShapes, Objective, bce_and_soft_f1
+from polydx.train.lower_states import read_lower_states
 from polydx.train.perturbations.awp import AWP
 from polydx.train.perturbations.embeddings import EmbeddingPoint
 from polydx.train.perturbations.fgm import FGM
@@ -31,13 +36,19 @@ from polydx.train.perturbations.pgd import PGD
 from polydx.train.perturbations.r_drop import RDrop
 from polydx.train.perturbations.sam import SAM
 from polydx.train.perturbations.vat import VAT
+from polydx.train.utilisation import Utilisation, training_flops, utilisation
 
 
-def fit(member: TransformerMember, job: FoldJob) -> Fitted:
-    """Start from the encoder, or from the round before; train; save the classifier."""
+def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
+    """Start from the encoder, or from the round before; train; save the classifier.
+
+    Returns:
+        None where another process of this job saves it and predicts.
+    """
     own_seed = job_seed(job.seed, job.name)
     prepare(job.compute.threads, own_seed)
-    device = pick_device(job.compute.device)
+    processes = join(job.compute.device)
+    device = processes.device
     rows, labels = job.rows, job.rows.targets.shape[1]
     tokenizer = load_tokenizer(job.paths.encoder(member.encoder))
     reading, later = training_reading(member), prediction_reading(member)
@@ -45,32 +56,60 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted:
     tokens = read_rows(tokenizer, job.paths.records, reading, spool)
     model = _start(member, job, None if tokens.side is None else tokens.side[rows.training])
     recipe = _recipe(member, job, new_recipe(member, job.compute, device, own_seed))
+    # Each process times bf16 for itself, and a close call may fall either way.
+    recipe = replace(recipe, bf16=bool(processes.of_main(recipe.bf16)))
     if member.long_records.performer_features is None:
         for encoder in model.encoders:
-            choose_attention(encoder, device, recipe.bf16)
+            use_own_attention(encoder)
+    lower = None
+    if member.lower_states is not None:
+        lower = read_lower_states(job.paths.lower_states(member.lower_states), tokens.lengths)
     report = train_classifier(
         model,
-        LabelledExamples(tokens, rows.learned, rows.targets, rows.is_pseudo),
+        LabelledExamples(tokens, rows.learned, rows.targets, rows.is_pseudo, lower),
         recipe,
         name=f"s5 finetune {job.name}",
         device=device,
         checkpoint=job.checkpoint,
         depends_on=f"{member} {job.pseudo} {job.code}",
-        objective=_objective(member, rows),
+        objective=_objective(member, rows, processes),
         pseudo_weight=_ramp(job.pseudo),
-        adversary=_perturbation(member.adversary, model),
+        adversary=_perturbation(member.adversary, model, processes),
         # A model that goes on from the round before has had its clean epochs.
         adversary_start_epoch=member.adversary.start_epoch if job.previous is None else 0.0,
         inner_share=member.inner_share if member.weights == "inner" else None,
+        processes=processes,
     )
+    processes.leave()
+    if processes.rank > 0:
+        return None
+    attended = member.long_records.performer_features or reading.sequence_tokens
+    run = layers_of(model.encoder)[0 if lower is None else model.frozen_layers :]
+    used = _used(report, run, tokens.lengths[rows.learned], attended, processes, recipe.bf16)
+    _print_speed(job.name, report, used)
     with replacing(job.files.model) as folder:
         folder.mkdir()
         save_classifier(model, folder)
         save_reading(later, folder)
     longer = tokens if later == reading else read_rows(tokenizer, job.paths.records, later, spool)
     return Fitted(
-        lambda places: predict_probabilities(model, longer, places, labels, device, recipe.bf16), asdict(report)
+        lambda places: predict_probabilities(model, longer, places, labels, device, recipe.bf16, lower),
+        asdict(report) | asdict(used),
     )
+
+
+def _used(
+    report: FitReport, layers: list[nn.Module], lengths: IntArray, attended: int, processes: Processes, bf16: bool
+) -> Utilisation:
+    """What training took of the machine: these layers ran, on records of these lengths."""
+    flops = training_flops(layers, lengths, attended)
+    return utilisation(flops, report.examples_per_second, processes.device, bf16, processes.size)
+
+
+def _print_speed(name: str, report: FitReport, used: Utilisation) -> None:
+    speed = f"{report.examples_per_second:.1f} examples/s, {report.tokens_per_second:.0f} tokens/s"
+    share = f"{used.flops_per_second / 1e9:.1f} GFLOP/s, {used.mfu:.0%} of the matrix rate"
+    print(f"s5 finetune {name}: {speed}, {report.padding_share:.1%} padding, {share}", file=sys.stderr)
 
 
 def _start(member: TransformerMember, job: FoldJob, side: Floats | None) -> TextClassifier:
@@ -85,6 +124,8 @@ def _start(member: TransformerMember, job: FoldJob, side: Floats | None) -> Text
             model.head.bias.mul_(1 - member.losses.logit_adjustment)
     else:
         model = load_classifier(job.previous, member.dropout)
+    if member.frozen_layers is not None:
+        model.freeze_lower(member.frozen_layers, f"members.{job.member}.frozen_layers")
     average_over_masks(model.head, member.dropout_samples)
     if member.gradient_checkpointing:
         for each in model.encoders:
@@ -101,10 +142,11 @@ def _recipe(member: TransformerMember, job: FoldJob, schedule: Recipe) -> Recipe
         swa_start=member.swa_start if member.weights == "swa" else None,
         layer_decay=member.layer_decay,
         patience=member.patience,
+        accumulate=member.accumulate,
     )
 
 
-def _objective(member: TransformerMember, rows: FoldRows) -> Objective:
+def _objective(member: TransformerMember, rows: FoldRows, processes: Processes) -> Objective:
     losses = member.losses
     return Objective(
         losses.weights or bce_and_soft_f1(member.soft_f1_weight),
@@ -120,11 +162,12 @@ def _objective(member: TransformerMember, rows: FoldRows) -> Objective:
             focal_focus=losses.focal.focus,
             focal_positive_share=losses.focal.positive_share,
         ),
+        processes.total,
     )
 
 
-def _perturbation(adversary: Adversary, model: TextClassifier) -> Perturbation | None:
-    point = EmbeddingPoint(model.word_embedding, adversary.target)
+def _perturbation(adversary: Adversary, model: TextClassifier, processes: Processes) -> Perturbation | None:
+    point = EmbeddingPoint(model.word_embedding, adversary.target, processes.total)
     freelb, vat = adversary.freelb, adversary.vat
     match adversary.method:
         case "none":

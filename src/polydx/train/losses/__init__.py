@@ -3,8 +3,8 @@
 Each takes logits and targets `[batch, labels]`, targets in [0, 1] so that soft pseudo-labels can teach, and row weights
 `[batch]`, at least 0. A row's weight multiplies what the row adds; a row of weight 0 adds nothing, and no loss grows
 with the batch. Those that are a mean over rows (divided by their number, whatever their weights) come out the same from
-accumulated batches, or from batches on several devices, as from one; `soft_f1`, `clamped_soft_f1` and `sigmoid_f1` are
-not, and their docstrings say what follows.
+micro-batches that accumulate, or from processes that share a batch, as from one; `soft_f1`, `clamped_soft_f1` and
+`sigmoid_f1` are not, and their docstrings say what follows.
 """
 
 from polydx.train.losses.asl import asl

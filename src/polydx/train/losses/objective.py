@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polydx.artifacts import Floats
+from polydx.train.distributed import ALONE, Total
 from polydx.train.losses.asl import asl
 from polydx.train.losses.bce import bce, positive_weights
 from polydx.train.losses.distribution_balanced import distribution_balanced
@@ -57,6 +58,7 @@ class Objective(nn.Module):
         ramp: Two shares of the training, rising.
         targets: `[rows, labels]` in [0, 1], of the labelled rows that the model trains on: class weights, label rates.
         shapes: Values inside the losses.
+        total: Sums F1 losses' counts over the processes that share a batch.
     """
 
     positives: Tensor
@@ -68,6 +70,7 @@ class Objective(nn.Module):
         ramp: tuple[float, float],
         targets: Floats,
         shapes: LossShapes,
+        total: Total = ALONE.total,
     ) -> None:
         super().__init__()
         later = later or first
@@ -78,6 +81,7 @@ class Objective(nn.Module):
         self.ramp = ramp
         self.rows = len(targets)
         self.shapes = shapes
+        self.total = total
         self.register_buffer("positives", torch.from_numpy(targets.sum(axis=0)), persistent=False)
 
     def forward(self, logits: Tensor, targets: Tensor, row_weights: Tensor, progress: float) -> Tensor:
@@ -114,9 +118,9 @@ class Objective(nn.Module):
                     positive_weights(self.positives, self.rows, shapes.class_weight_power) if weighs else None
                 ),
             ),
-            "soft_f1": soft_f1,
-            "clamped_soft_f1": clamped_soft_f1,
-            "sigmoid_f1": sigmoid_f1,
+            "soft_f1": partial(soft_f1, total=self.total),
+            "clamped_soft_f1": partial(clamped_soft_f1, total=self.total),
+            "sigmoid_f1": partial(sigmoid_f1, total=self.total),
             "asl": partial(
                 asl,
                 negative_focus=shapes.asl_negative_focus,

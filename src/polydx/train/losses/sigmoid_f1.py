@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from polydx.train.distributed import ALONE, Total
 from polydx.train.losses.soft_f1 import soft_f1
 
 SLOPE, OFFSET = 1.0, 0.0
@@ -9,7 +10,12 @@ SLOPE, OFFSET = 1.0, 0.0
 
 
 def sigmoid_f1(
-    logits: Tensor, targets: Tensor, row_weights: Tensor, slope: float = SLOPE, offset: float = OFFSET
+    logits: Tensor,
+    targets: Tensor,
+    row_weights: Tensor,
+    slope: float = SLOPE,
+    offset: float = OFFSET,
+    total: Total = ALONE.total,
 ) -> Tensor:
     """sigmoidF1 (Benedict 2021): soft-F1 with counts from sigma(beta (z + eta)), a sigmoid of tunable steepness.
 
@@ -22,8 +28,9 @@ def sigmoid_f1(
         row_weights: `[batch]`, at least 0.
         slope: beta; the larger, the closer to counts of decisions.
         offset: eta; moves the decision away from logit 0.
+        total: Sums counts over the processes that share a batch.
 
     Returns:
         Scalar in [0, 1].
     """
-    return soft_f1(slope * (logits + offset), targets, row_weights)
+    return soft_f1(slope * (logits + offset), targets, row_weights, total)

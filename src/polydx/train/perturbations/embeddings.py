@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polydx.train.distributed import ALONE, Total
 from polydx.train.perturbations.interface import LossHere
 
 Target = Literal["table", "positions"]
@@ -44,11 +45,13 @@ class EmbeddingPoint:
         target: `positions`: each embedded position moves by itself, with a norm for each row of ids (Miyato 2017): an
             example, or a chunk where an example is read in chunks. `table`: all positions of a word move together, with
             one norm over the table, as contest code has it.
+        total: Sums over the processes that share a batch: its words move together, whichever process reads them.
     """
 
-    def __init__(self, embedding: nn.Embedding, target: Target) -> None:
+    def __init__(self, embedding: nn.Embedding, target: Target, total: Total = ALONE.total) -> None:
         self.embedding = embedding
         self.target: Target = target
+        self.total = total
 
     def clean(self, loss_here: LossHere, scale: float, noise: Noise | None = None) -> CleanPass:
         """Run a whole forward and backward pass; weights get their gradients, and so does the site.
@@ -90,7 +93,7 @@ class EmbeddingPoint:
         """
         if not calls:
             raise RuntimeError("the loss does not read the word embeddings")
-        return Site(self.embedding, self.target, [call.ids for call in calls])
+        return Site(self.embedding, self.target, [call.ids for call in calls], self.total)
 
 
 class Site:
@@ -100,13 +103,17 @@ class Site:
     share a norm. Padding never moves.
     """
 
-    def __init__(self, embedding: nn.Embedding, target: Target, ids: list[Tensor]) -> None:
+    def __init__(self, embedding: nn.Embedding, target: Target, ids: list[Tensor], total: Total = ALONE.total) -> None:
         self.embedding = embedding
+        self.total = total if target == "table" else ALONE.total
         self.shapes = [each.shape for each in ids]
         flat = torch.cat([each.flatten() for each in ids])
         self.word_of: Tensor | None = None
         if target == "table":
-            words, self.word_of = flat.unique(return_inverse=True)
+            # Marks in a vector of fixed length, which processes can add up, rather than `unique`.
+            marks = torch.zeros(embedding.num_embeddings, device=flat.device).index_fill_(0, flat, 1.0)
+            words = self.total(marks).nonzero().flatten()
+            self.word_of = torch.searchsorted(words, flat)
             self.group = torch.zeros_like(words)
             self.groups = 1
         else:
@@ -120,7 +127,7 @@ class Site:
         """Gradient at the points `[points, width]` from that at each call's positions."""
         flat = torch.cat([gradient.detach().flatten(0, -2) for gradient in gradients]).float()
         if self.word_of is not None:
-            flat = flat.new_zeros(len(self.group), flat.shape[1]).index_add_(0, self.word_of, flat)
+            flat = self.total(flat.new_zeros(len(self.group), flat.shape[1]).index_add_(0, self.word_of, flat))
         return self.still_padding(flat)
 
     def still_padding(self, offset: Tensor) -> Tensor:
@@ -156,12 +163,15 @@ class Site:
         with _hooked(self.embedding, shift):
             yield
 
-    def gradient(self, loss_here: LossHere, offset: Tensor) -> Tensor:
-        """Gradient of the loss at `offset`, `[points, width]`, and of nothing else: no weight's is computed."""
+    def gradient(self, loss_here: LossHere, offset: Tensor, scale: float) -> Tensor:
+        """Gradient of the scaled loss at `offset`, `[points, width]`, and of nothing else: no weight's is computed.
+
+        The scale drops out of a direction, but for processes: it says how much of the batch each one's rows are.
+        """
         leaf = offset.detach().requires_grad_()
         with self.moved(leaf):
-            (gradient,) = torch.autograd.grad(loss_here(), [leaf])
-        return self.still_padding(gradient)
+            (gradient,) = torch.autograd.grad(scale * loss_here(), [leaf])
+        return self.still_padding(self.total(gradient))
 
     def _spread(self, offset: Tensor) -> list[Tensor]:
         flat = offset if self.word_of is None else functional.embedding(self.word_of, offset)

@@ -29,7 +29,7 @@ class PGD:
         offset = torch.zeros_like(gradient)
         for step in range(self.steps):
             if step > 0:
-                gradient = site.gradient(loss_here, offset)
+                gradient = site.gradient(loss_here, offset, scale)
             offset = site.project(offset + self.alpha * site.direction(gradient), self.epsilon)
         with site.moved(offset):
             (scale * loss_here()).backward()

@@ -47,10 +47,11 @@ class VAT:
                 loss_here()
             return bernoulli_divergence(reference, joined(moved))
 
-        probe = torch.randn(len(site.group), self.point.embedding.embedding_dim, device=device)
+        # A sum of normal draws is one: so processes that move the same words probe the same way.
+        probe = site.total(torch.randn(len(site.group), self.point.embedding.embedding_dim, device=device))
         for _ in range(self.iterations):
             offset = self.xi * site.direction(site.still_padding(probe))
-            probe = site.gradient(divergence_here, offset)
+            probe = site.gradient(divergence_here, offset, scale)
         with site.moved(self.epsilon * site.direction(probe)):
             (scale * self.weight * divergence_here()).backward()
         return loss.detach()

@@ -19,7 +19,7 @@ def backward_at(offsets_of: Offsets, parameters: Sequence[nn.Parameter], loss_he
     second pass, which holds one copy of the weights beside them.
     """
     loss = loss_here()
-    with _moved(*_ascent(offsets_of, parameters, loss)):
+    with _moved(*_ascent(offsets_of, parameters, scale * loss)):
         (scale * loss_here()).backward()
     return loss.detach()
 

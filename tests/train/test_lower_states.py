@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertModel, PreTrainedModel
+
+from polydx.artifacts import read_json
+from polydx.model.frozen import freeze_lower, run_below
+from polydx.model.tokens import TokenTable
+from polydx.train import lower_states as module
+from polydx.train.lower_states import LowerStates, read_lower_states, write_lower_states
+
+FROZEN, TEXTS, WIDTH = 2, 40, 16
+
+
+@pytest.fixture(scope="module")
+def encoder() -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=30,
+        hidden_size=WIDTH,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=16,
+        hidden_dropout_prob=0.5,
+        attention_probs_dropout_prob=0.0,
+    )
+    encoder = BertModel(config, add_pooling_layer=False).train()
+    freeze_lower(encoder, FROZEN, "place")
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def tokens() -> TokenTable:
+    draw = np.random.default_rng(0)
+    lengths = draw.integers(3, 17, TEXTS)
+    ids = draw.integers(5, 30, lengths.sum()).astype(np.int32)
+    return TokenTable(ids, np.concatenate([[0], np.cumsum(lengths)]), 0)
+
+
+def states_of(encoder: PreTrainedModel, tokens: TokenTable, folder: Path) -> LowerStates | None:
+    write_lower_states(folder, encoder, FROZEN, tokens, name="states", device=torch.device("cpu"), bf16=False)
+    return read_lower_states(folder, tokens.lengths)
+
+
+def test_a_batch_is_what_the_layers_make_of_it(encoder: PreTrainedModel, tokens: TokenTable, tmp_path: Path) -> None:
+    states = states_of(encoder, tokens, tmp_path / "states")
+    assert states is not None
+    for batch in np.array_split(np.random.default_rng(2).permutation(TEXTS), 7):
+        input_ids, attention_mask = tokens.pad(batch)
+        expected = run_below(encoder, FROZEN, input_ids, attention_mask) * attention_mask[..., None]
+        # Half a unit in the last place of float16, for entries below 4.
+        torch.testing.assert_close(states.pad(batch), expected.detach(), rtol=0, atol=2**-10)
+
+
+def test_states_that_are_too_many_are_not_kept(
+    encoder: PreTrainedModel, tokens: TokenTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = int(tokens.starts[-1]) * WIDTH * 2
+    monkeypatch.setattr(module, "MOST_BYTES", needed)
+    assert states_of(encoder, tokens, tmp_path / "states") is not None
+    monkeypatch.setattr(module, "MOST_BYTES", needed - 1)
+    assert states_of(encoder, tokens, tmp_path / "states") is None
+    assert [file.name for file in (tmp_path / "states").iterdir()] == ["lower_states.json"]
+    assert read_json(tmp_path / "states" / "lower_states.json")["kept"] is False
