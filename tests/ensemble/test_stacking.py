@@ -93,8 +93,7 @@ def test_trees_on_the_rows_that_the_combination_gets_wrong_are_as_good(frequent_
     recipe = replace(RECIPE, trees=60, frequent_positives=frequent_positives)
     whole = fit_stacker(fitting, known, recipe)
     monkeypatch.setattr(row_sampling, "FEWEST_ROWS", 400)
-    monkeypatch.setattr(row_sampling, "NEGATIVES", 1)
-    monkeypatch.setattr(row_sampling, "KEENNESS", 2.0)
+    monkeypatch.setattr(row_sampling, "NEGATIVES", 3)
     sampled = fit_stacker(fitting, known, recipe)
     rows = [sum(map(first_tree_rows, stacker.models)) for stacker in (whole, sampled)]
     assert rows[1] < 0.7 * rows[0]

@@ -18,7 +18,8 @@ def log_odds(probabilities: npt.ArrayLike) -> Floats:
     values = values if values.dtype == np.float32 else values.astype(np.float64)
     with np.errstate(divide="ignore"):
         odds = np.log(values / (1 - values))
-    return np.clip(odds, -_FARTHEST, _FARTHEST).astype(np.float32)
+    bounded: Floats = np.clip(odds, -_FARTHEST, _FARTHEST).astype(np.float32)
+    return bounded
 
 
 def probability(odds: npt.ArrayLike) -> Floats:

@@ -8,11 +8,11 @@ from polydx.judge.metrics import Mask
 
 Integers = npt.NDArray[np.int64]
 FEWEST_ROWS = 2_000
-"""A label's rows are sampled where it has more than about so many."""
+"""A label's rows are sampled where it has more than about so many; fewer cost next to nothing."""
 NEGATIVES = 10
 """Negatives for each positive among the evenly drawn ones: more controls for a case hardly sharpen a fit."""
 KEENNESS = 10.0
-"""A row that the first fit gets wrong by more than 1 / KEENNESS is always kept."""
+"""A row that the first fit gets wrong by more than 1 / KEENNESS is always kept, the c of Fithian and Hastie."""
 
 
 def thin_negatives(targets: Mask, most: int, draw: np.random.Generator) -> tuple[list[Integers], float]:
@@ -38,10 +38,13 @@ def local_case_control(
 ) -> tuple[Integers, Floats]:
     """Keep the rows that a first fit gets wrong, and few of those that it gets right.
 
-    Local case-control sampling (Fithian and Hastie 2014, Annals of Statistics 42): a row is kept with a chance that
-    grows with |y - p|, p being the first fit's probability, and counts 1 / chance, so that a dropped row is one that
-    could have moved the fit little. Beyond the paper, every positive is kept, and every row has a least chance, so that
-    trees also find what the first fit is confidently wrong about, and no weight grows huge.
+    As in local case-control sampling (Fithian and Hastie 2014, Annals of Statistics 42), the chance to be kept goes
+    with |y - p|, the row's part in the loss's slope, p being the first fit's probability. They count the kept rows
+    alike and put right the coefficients afterwards, which trees don't have; here a row counts 1 / chance (surprise
+    sampling; Shen, Chen and Yu 2021), so that the sampled loss is the whole one on average, whatever the first fit is
+    worth. A negative adds at most p^2 / chance <= p / KEENNESS to the variance of the slope, small beside its
+    p (1 - p). Every positive is kept, and every row has a least chance, so that trees also find what the first fit is
+    confidently wrong about, and no weight grows huge.
 
     Args:
         wanted: `[rows]`, bool: of all labels that share a model, one after another.

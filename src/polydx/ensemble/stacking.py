@@ -114,7 +114,7 @@ def fit_stacker(inputs: StackInputs, targets: Mask, recipe: StackerRecipe) -> St
     """
     columns = StackColumns(inputs)
     frequent = targets.sum(axis=0) >= recipe.frequent_positives
-    groups = [(int(label),) for label in np.flatnonzero(frequent)]
+    groups: list[tuple[int, ...]] = [(int(label),) for label in np.flatnonzero(frequent)]
     if not frequent.all():
         # First, since it takes longest: the others then fill the remaining threads.
         groups.insert(0, tuple(np.flatnonzero(~frequent).tolist()))
