@@ -30,7 +30,8 @@ probability = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1, 
 @given(st.lists(st.tuples(probability, st.booleans()), min_size=1, max_size=25))
 @example([(0.0, True), (0.0, False)])
 @example([(1.0, True), (0.9999999403953552, False)])
-@example([(1.401298464324817e-45, True), (0.0, False)])
+@example([(0.9999999403953552, True), (0.9999998807907104, False)])
+@example([(0.0, False), (1.401298464324817e-45, True)])
 def test_the_threshold_is_as_good_as_an_exhaustive_search(pairs):
     scores = np.array([score for score, _ in pairs], dtype=np.float32)
     targets = np.array([target for _, target in pairs])

@@ -184,9 +184,9 @@ def _pick_cut(keys: Keys, carriers: npt.NDArray[np.int64], f1: Scores) -> tuple[
     best = len(carriers) - 1 - int(np.argmax(f1[::-1]))
     lowest = int(carriers[best])
     kept, below = _score(keys, lowest), _score(keys, lowest - 1) if lowest else 0.0
-    midway = (kept + below) / 2
-    # Between neighbouring float32 it may round to the lower one, where a caller compares in float32.
-    return midway if np.float32(midway) > below else kept, float(f1[best])
+    # A comparison with float32 scores rounds the threshold: between neighbours it may fall on the lower one.
+    middle = float(np.float32((kept + below) / 2))
+    return middle if middle > below else kept, float(f1[best])
 
 
 def _score(keys: Keys, place: int) -> float:
