@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from polydx.artifacts import Floats, read_json, replacing, write_array, write_json
+from polydx.artifacts import Floats, read_json, write_array
 from polydx.compress import FORMS, run
 from polydx.config import Settings
 from polydx.contest.readers import ColumnRoles
@@ -16,12 +16,14 @@ from polydx.deploy.student_card import StudentCard, write_card
 from polydx.deploy.student_model import load_student
 from polydx.distil.student import new_student
 from polydx.errors import UserError
-from polydx.model.encoders import new_encoder, save_folder
+from polydx.model.encoders import save_folder
 from polydx.model.tokenizers import new_tokenizer
 from polydx.model.tokens import encode
 from polydx.paths import ALL_ROWS, RunPaths
 from polydx.resolve import load_settings
 from polydx.train.classification import predict_probabilities
+from small_models import write_small_encoder
+from small_runs import tiny_paths, write_inputs
 
 SMOKE = Path(__file__).parents[1] / "configs" / "smoke.yaml"
 LABELS = ("flu", "gout")
@@ -56,31 +58,16 @@ def write_run(folder: Path, perfect: bool) -> RunPaths:
         folder: Where to.
         perfect: Whether the fold students' stored probabilities are the truth rather than their own.
     """
-    paths = RunPaths("tiny", folder / "runs", folder / "submissions")
+    paths = tiny_paths(folder)
     parts = ["train"] * TRAIN + ["test"] * OTHERS
     fold_of_row = np.arange(TRAIN) // 2 % FOLDS
     labels = [[LABELS[int(row[1])]] for row in TARGETS] + [[] for _ in range(OTHERS)]
     ids = [f"r{row}" for row in range(len(TEXTS))]
     groups = np.arange(len(TEXTS))
     table = pd.DataFrame({"id": ids, "part": parts, "text": TEXTS, "labels": labels, "duplicate_group": groups})
-    with replacing(paths.records) as target:
-        table.to_parquet(target, index=False)
-    write_json(paths.labels, {"labels": LABELS})
-    with replacing(paths.folds) as target:
-        pd.DataFrame({"id": ids[:TRAIN], "repeat": 0, "fold": fold_of_row}).to_parquet(target, index=False)
-    torch.manual_seed(0)
+    write_inputs(paths, table, LABELS, fold_of_row.tolist())
     tokenizer = new_tokenizer("words", [*TEXTS, "chills chills nausea nausea"], 40)
-    encoder = new_encoder(
-        "bert",
-        vocabulary_size=len(tokenizer),
-        layers=1,
-        hidden_size=8,
-        heads=2,
-        intermediate_size=16,
-        max_positions=16,
-        dropout=0.0,
-    )
-    save_folder(folder / "encoder", encoder, tokenizer)
+    write_small_encoder(folder / "encoder", tokenizer, hidden_size=8, max_positions=16, dropout=0.0)
     for job in (*range(FOLDS), ALL_ROWS):
         student = new_student(folder / "encoder", [0], LABELS, 0.0).train(False)
         torch.nn.init.normal_(student.classifier.weight, std=3.0)
@@ -134,6 +121,6 @@ def test_forms_that_fall_are_refused_and_reported(
 
 
 def test_a_run_without_a_student_is_the_users_fault(tmp_path: Path, settings: Settings) -> None:
-    paths = RunPaths("tiny", tmp_path / "runs", tmp_path / "submissions")
+    paths = tiny_paths(tmp_path)
     with pytest.raises(UserError, match="student: is absent"):
         compress(paths, settings)

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from polydx.contest.readers import ColumnRoles
 from polydx.deploy.student_card import StudentCard, write_card
 from polydx.distil.student import new_student
-from polydx.model.encoders import new_encoder, save_folder
+from polydx.model.encoders import save_folder
 from polydx.model.tokenizers import new_tokenizer
+from small_models import write_small_encoder
 
 CARD = StudentCard(
     labels=("流感", "痛风"),
@@ -46,19 +46,8 @@ def student_card() -> StudentCard:
 def student_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The student's folder; beside it lies `encoder`, the folder it was cut from."""
     root = tmp_path_factory.mktemp("student")
-    torch.manual_seed(0)
     tokenizer = new_tokenizer("characters", CLEANED * 3, 60)
-    encoder = new_encoder(
-        "bert",
-        vocabulary_size=len(tokenizer),
-        layers=2,
-        hidden_size=16,
-        heads=2,
-        intermediate_size=32,
-        max_positions=32,
-        dropout=0.1,
-    )
-    save_folder(root / "encoder", encoder, tokenizer)
+    write_small_encoder(root / "encoder", tokenizer, layers=2)
     tokenizer.model_max_length = CARD.max_tokens
     save_folder(root / "student", new_student(root / "encoder", [0], CARD.labels, 0.1), tokenizer)
     write_card(root / "student", CARD)

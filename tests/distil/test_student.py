@@ -9,9 +9,10 @@ from transformers import AutoModelForSequenceClassification, pipeline
 from polydx.distil.student import MEAN_GAIN, is_head, new_student, student_of, take_head
 from polydx.errors import UserError
 from polydx.model.classifier import TextClassifier
-from polydx.model.encoders import Architecture, load_encoder, new_encoder, save_folder
+from polydx.model.encoders import Architecture, load_encoder, save_folder
 from polydx.model.layers import body_of, trace
 from polydx.model.tokenizers import new_tokenizer
+from small_models import write_small_encoder
 
 NAMES = ("flu", "gout", "croup")
 TEXT = "fever and a cough"
@@ -21,19 +22,7 @@ TEXT = "fever and a cough"
 def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     architecture: Architecture = request.param
     folder = tmp_path_factory.mktemp(architecture)
-    torch.manual_seed(0)
-    tokenizer = new_tokenizer("words", [TEXT] * 3, 40)
-    model = new_encoder(
-        architecture,
-        vocabulary_size=len(tokenizer),
-        layers=3,
-        hidden_size=16,
-        heads=2,
-        intermediate_size=32,
-        max_positions=32,
-        dropout=0.1,
-    )
-    save_folder(folder, model, tokenizer)
+    write_small_encoder(folder, new_tokenizer("words", [TEXT] * 3, 40), architecture, layers=3)
     return folder
 
 

@@ -6,28 +6,19 @@ from typing import get_args
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel, PreTrainedModel
+from transformers import PreTrainedModel
 
 from polydx.artifacts import read_json
 from polydx.model.classifier import PLAIN, Design, TextClassifier, load_classifier, save_classifier
 from polydx.model.heads import Pooling
+from small_models import small_encoder
 
 LABELS = 3
 
 
 @pytest.fixture
 def encoder() -> PreTrainedModel:
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=30,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=16,
-        attention_probs_dropout_prob=0.0,
-    )
-    return BertModel(config, add_pooling_layer=False).eval()
+    return small_encoder().eval()
 
 
 def batch() -> tuple[Tensor, Tensor]:

@@ -1,29 +1,18 @@
 import pytest
 import torch
 from torch import nn
-from transformers import BertConfig, BertModel, ErnieConfig, ErnieModel, PreTrainedModel
+from transformers import PreTrainedModel
 
 from polydx.errors import UserError
+from polydx.model.encoders import Architecture
 from polydx.model.frozen import freeze_lower, run_above, run_below
+from small_models import small_encoder
 
 LAYERS = 3
-SHAPE = {
-    "vocab_size": 30,
-    "hidden_size": 16,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 16,
-    "hidden_dropout_prob": 0.5,
-    "attention_probs_dropout_prob": 0.0,
-}
 
 
-def new_encoder(architecture: str = "bert") -> PreTrainedModel:
-    torch.manual_seed(0)
-    if architecture == "bert":
-        return BertModel(BertConfig(**SHAPE), add_pooling_layer=False)
-    return ErnieModel(ErnieConfig(**SHAPE), add_pooling_layer=False)
+def new_encoder(architecture: Architecture = "bert") -> PreTrainedModel:
+    return small_encoder(architecture, num_hidden_layers=LAYERS, hidden_dropout_prob=0.5)
 
 
 def some_batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,7 +23,7 @@ def some_batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("architecture", ["bert", "ernie"])
 @pytest.mark.parametrize("layers", range(LAYERS))
-def test_the_two_parts_make_the_whole_encoder(architecture: str, layers: int) -> None:
+def test_the_two_parts_make_the_whole_encoder(architecture: Architecture, layers: int) -> None:
     encoder = new_encoder(architecture).eval()
     input_ids, attention_mask = some_batch()
     lower = run_below(encoder, layers, input_ids, attention_mask)

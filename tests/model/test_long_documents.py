@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel, PreTrainedModel
+from transformers import PreTrainedModel
 
 from polydx.model.classifier import Design, TextClassifier
 from polydx.model.heads import Pooling
@@ -15,25 +15,20 @@ from polydx.model.long_documents import ChunkReader, TwoStreamReader, encode_chu
 from polydx.model.record_tokens import Reading, encode_records
 from polydx.model.tokenizers import new_tokenizer
 from polydx.text.sections import compose
+from small_models import small_encoder
 
 CHUNK, WIDTH, LABELS = 8, 16, 3
 LENGTHS = (20, 16, 5, 9, 1)
 
 
 def new_encoder(positions: int = CHUNK, vocabulary: int = 30) -> PreTrainedModel:
-    config = BertConfig(
+    return small_encoder(
         vocab_size=vocabulary,
         hidden_size=WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
         max_position_embeddings=positions,
         hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
         initializer_range=0.3,
-    )
-    torch.manual_seed(0)
-    return BertModel(config, add_pooling_layer=False).eval()
+    ).eval()
 
 
 @pytest.fixture

@@ -7,20 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import BertConfig, BertModel, ErnieConfig, ErnieModel, PreTrainedModel
+from transformers import PreTrainedModel
 
+from polydx.model.encoders import Architecture
 from polydx.model.performer import linear_attention, orthogonal_features, performer_attention, use_performer
+from small_models import small_encoder
 
 BATCH, HEADS, TOKENS, WIDTH = 2, 3, 40, 16
-SIZE = {
-    "vocab_size": 30,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "attention_probs_dropout_prob": 0.0,
-    "hidden_dropout_prob": 0.0,
-}
 
 
 def draw(seed: int, size: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,15 +112,12 @@ def test_large_queries_and_keys_stay_finite() -> None:
     assert found.isfinite().all() and query.grad is not None and query.grad.isfinite().all()
 
 
-def encoder(kind: str, seed: int = 0) -> PreTrainedModel:
-    torch.manual_seed(seed)
-    if kind == "bert":
-        return BertModel(BertConfig(**SIZE), add_pooling_layer=False).eval()
-    return ErnieModel(ErnieConfig(**SIZE), add_pooling_layer=False).eval()
+def encoder(kind: Architecture, seed: int = 0) -> PreTrainedModel:
+    return small_encoder(kind, seed=seed, max_position_embeddings=512, hidden_dropout_prob=0.0).eval()
 
 
 @pytest.mark.parametrize("kind", ["bert", "ernie"])
-def test_an_encoder_switches_honours_padding_and_comes_near_its_exact_self(kind: str) -> None:
+def test_an_encoder_switches_honours_padding_and_comes_near_its_exact_self(kind: Architecture) -> None:
     model = encoder(kind)
     for name, parameter in model.named_parameters():
         if "attention.self" in name and "weight" in name:
@@ -168,7 +158,7 @@ def test_no_feature_is_saved_and_the_same_model_computes_the_same_bytes() -> Non
 
 
 def test_dropout_inside_attention_is_refused() -> None:
-    model = BertModel(BertConfig(**SIZE | {"attention_probs_dropout_prob": 0.1}))
+    model = small_encoder(attention_probs_dropout_prob=0.1)
     with pytest.raises(ValueError, match="no weights to drop"):
         use_performer(model, 8)
     query, key, value = draw(0)

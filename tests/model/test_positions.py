@@ -5,28 +5,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import BertConfig, BertModel, ErnieConfig, ErnieModel, PreTrainedModel
+from transformers import PreTrainedModel
 
-from polydx.model.encoders import load_encoder, save_folder
+from polydx.model.encoders import Architecture, load_encoder, save_folder
 from polydx.model.positions import Extension, extend_positions, extended_table
-
-SIZE = {
-    "vocab_size": 30,
-    "hidden_size": 8,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "max_position_embeddings": 6,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-}
+from small_models import small_encoder
 
 
-def new(architecture: str) -> PreTrainedModel:
-    torch.manual_seed(0)
-    if architecture == "bert":
-        return BertModel(BertConfig(**SIZE), add_pooling_layer=False).eval()
-    return ErnieModel(ErnieConfig(**SIZE), add_pooling_layer=False).eval()
+def new(architecture: Architecture) -> PreTrainedModel:
+    return small_encoder(
+        architecture,
+        hidden_size=8,
+        num_hidden_layers=1,
+        intermediate_size=16,
+        max_position_embeddings=6,
+        hidden_dropout_prob=0.0,
+    ).eval()
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,27 +1,17 @@
 import pytest
 import torch
 from torch import nn
-from transformers import BertConfig, BertModel
+from transformers import PreTrainedModel
 
 from polydx.errors import UserError
 from polydx.model.classifier import TextClassifier
 from polydx.model.heads import PooledHead
 from polydx.model.starting import average_over_masks, reinitialise_top
+from small_models import small_encoder
 
 
-def new_encoder(dropout: float = 0.1) -> BertModel:
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=30,
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=16,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=0.0,
-    )
-    return BertModel(config, add_pooling_layer=False)
+def new_encoder(dropout: float = 0.1) -> PreTrainedModel:
+    return small_encoder(num_hidden_layers=3, hidden_size=32, intermediate_size=64, hidden_dropout_prob=dropout)
 
 
 @pytest.mark.parametrize("layers", [0, 1, 3])

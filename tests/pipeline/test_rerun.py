@@ -88,5 +88,5 @@ def test_the_whole_plan_is_what_check_announces(plan: Plan, smoke_run: RunPaths)
     done = Counter[str]()
     for rule, count in plan(options=("--forceall",)).items():
         done[rule.partition("_")[0]] += count
-    announced = jobs(load_settings(smoke_run.settings))
-    assert done == announced | {"sample": 1, "score": 1, "all": 1}
+    announced = Counter(jobs(load_settings(smoke_run.settings)))
+    assert done == announced + Counter(["sample", "score", "all"])

@@ -8,24 +8,20 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import yaml
 
-from polydx.artifacts import read_array, read_json, write_array, write_json
+from polydx.artifacts import read_array, read_json, write_array
 from polydx.config import Adversary, Compute, LinearMember, LossName, Pseudo, TransformerMember
-from polydx.contest.records import ID, LABELS, PART, TEST, TEXT, TRAIN, UNLABELLED
+from polydx.contest.records import LABELS, PART, UNLABELLED
 from polydx.errors import UserError
-from polydx.judge.folds import FOLD, NEVER_VALIDATED, REPEAT, read_folds
-from polydx.model.encoders import new_encoder, save_folder
-from polydx.model.tokenizers import new_tokenizer
+from polydx.judge.folds import FOLD, NEVER_VALIDATED, read_folds
 from polydx.paths import FoldFiles, RunPaths
 from polydx.stages import s5_finetune
 from polydx.stages.members import lower
+from small_runs import FOLDS, LABEL_NAMES, small_run, written
 
 BASE = yaml.safe_load((Path(__file__).parents[2] / "configs" / "base.yaml").read_text(encoding="utf-8"))
 COMPUTE = Compute.model_validate(BASE["compute"] | {"cores": 1, "device": "cpu", "checkpoint_seconds": 1e9})
-PARTS = {TRAIN: 24, TEST: 6, UNLABELLED: 10}
-FOLDS, LABEL_NAMES = 3, ["a", "b"]
 PSEUDO_ROWS = [1, 7, 12]
 SOFT_LABELS = [[0.9, 0.1], [0.2, 0.8], [0.7, 0.9]]
 ARRAYS = {"validation.npy", "test.npy", "unlabelled.npy"}
@@ -73,34 +69,9 @@ def plain_answers(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def new_run(folder: Path) -> RunPaths:
     """A run of three folds with an encoder and, for round 1, three pseudo-rows a fold."""
-    paths = RunPaths("tiny", folder / "runs", folder / "submissions")
-    draw = np.random.default_rng(0)
-    words = [f"word{number}" for number in range(20)]
-    parts = [part for part, rows in PARTS.items() for _ in range(rows)]
-    texts = [" ".join(draw.choice(words, draw.integers(4, 12))) for _ in parts]
-    labels = [[name for name in LABEL_NAMES if draw.random() < 0.5] if part == TRAIN else [] for part in parts]
-    table = pd.DataFrame({ID: [f"r{row}" for row in range(len(parts))], PART: parts, LABELS: labels, TEXT: texts})
-    paths.records.parent.mkdir(parents=True)
-    table.to_parquet(paths.records)
-    write_json(paths.labels, {"labels": LABEL_NAMES})
-    paths.folds.parent.mkdir(parents=True)
-    dealt = np.arange(PARTS[TRAIN]) % FOLDS
-    pd.DataFrame({ID: table[ID][: PARTS[TRAIN]], REPEAT: 0, FOLD: dealt}).to_parquet(paths.folds)
+    paths = small_run(folder)
     write_array(paths.pseudo(1, 1) / "rows.npy", np.array(PSEUDO_ROWS))
     write_array(paths.pseudo(1, 1) / "soft_labels.npy", np.array(SOFT_LABELS, dtype=np.float32))
-    tokenizer = new_tokenizer("words", texts, 40)
-    torch.manual_seed(0)
-    encoder = new_encoder(
-        "bert",
-        vocabulary_size=len(tokenizer),
-        layers=1,
-        hidden_size=16,
-        heads=2,
-        intermediate_size=32,
-        max_positions=32,
-        dropout=0.1,
-    )
-    save_folder(paths.encoder("small"), encoder, tokenizer)
     return paths
 
 
@@ -117,12 +88,6 @@ def finetune(
         lower.run(paths, "m", member, COMPUTE)
     s5_finetune.run(paths, "m", member, round_number, fold, "tokens", labels, COMPUTE, teaches, seed=0)
     return paths.fold_model("m", round_number, fold)
-
-
-def written(files: FoldFiles) -> dict[str, bytes]:
-    """Bytes of every file but the report, which holds seconds."""
-    found = sorted(file for file in files.folder.rglob("*") if file.is_file() and file != files.report)
-    return {str(file.relative_to(files.folder)): file.read_bytes() for file in found}
 
 
 def relabel(paths: RunPaths, rows: np.ndarray) -> None:

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from polydx.artifacts import Floats, read_array, read_json, write_array, write_json
+from polydx.artifacts import Floats, read_array, read_json, write_array
 from polydx.config import Pseudo
 from polydx.contest.records import ID, LABELS, PART, TEST, TRAIN, UNLABELLED
 from polydx.errors import UserError
-from polydx.judge.folds import FOLD, REPEAT
 from polydx.paths import RunPaths
 from polydx.stages import s6_pseudo
+from small_runs import tiny_paths, write_inputs
 
 MEMBERS = ("one", "two")
 PARTS = {TRAIN: 6, TEST: 3, UNLABELLED: 4}
@@ -42,16 +42,11 @@ def probabilities(rows: int, seed: int) -> Floats:
 @pytest.fixture
 def paths(tmp_path: Path) -> RunPaths:
     """A run of two folds, two members and round 0."""
-    paths = RunPaths("tiny", tmp_path / "runs", tmp_path / "submissions")
+    paths = tiny_paths(tmp_path)
     parts = [part for part, rows in PARTS.items() for _ in range(rows)]
     labels = [["a"], ["b"], ["a", "b"], ["b"], ["a"], ["b"]] + [[]] * (PARTS[TEST] + PARTS[UNLABELLED])
     table = pd.DataFrame({ID: [f"r{row}" for row in range(len(parts))], PART: parts, LABELS: labels})
-    paths.records.parent.mkdir(parents=True)
-    table.to_parquet(paths.records)
-    write_json(paths.labels, {"labels": ["a", "b"]})
-    paths.folds.parent.mkdir(parents=True)
-    folds = pd.DataFrame({ID: table[ID][: PARTS[TRAIN]], REPEAT: 0, FOLD: [0, 1] * 3})
-    folds.to_parquet(paths.folds)
+    write_inputs(paths, table, ("a", "b"), [0, 1] * 3)
     for fold in range(2):
         for member in MEMBERS:
             files = paths.fold_model(member, 0, fold)

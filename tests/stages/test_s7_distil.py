@@ -12,22 +12,20 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from polydx.artifacts import Floats, read_array, read_json, write_array, write_json
+from polydx.artifacts import Floats, read_array, read_json, write_array
 from polydx.config import Compute, Distil, Lessons
-from polydx.contest.records import ID, LABELS, PART, TEST, TEXT, TRAIN, UNLABELLED, read_records
+from polydx.contest.records import LABELS, TEST, TRAIN, UNLABELLED, read_records
 from polydx.errors import UserError
-from polydx.judge.folds import FOLD, REPEAT, read_folds
+from polydx.judge.folds import read_folds
 from polydx.model.classifier import TextClassifier, save_classifier
-from polydx.model.encoders import load_encoder, new_encoder, save_folder
+from polydx.model.encoders import load_encoder
 from polydx.model.exit_speeds import read_speed
 from polydx.model.exits import load_exits
-from polydx.model.tokenizers import new_tokenizer
-from polydx.paths import ALL_ROWS, FoldFiles, RunPaths
+from polydx.paths import ALL_ROWS, RunPaths
 from polydx.stages import s7_distil
+from small_runs import FOLDS, PARTS, small_run, written
 
 MEMBERS = ("one", "two")
-PARTS = {TRAIN: 24, TEST: 6, UNLABELLED: 10}
-FOLDS = 3
 KINDS = ("training", "validation", "test", "unlabelled")
 NO_LESSONS = Lessons(
     teacher=None,
@@ -97,46 +95,15 @@ def write_teacher(paths: RunPaths, member: str, fold: int, seed: int) -> None:
 @pytest.fixture
 def paths(tmp_path: Path) -> RunPaths:
     """A run of three folds, two members in round 1 and an encoder of three layers."""
-    paths = RunPaths("tiny", tmp_path / "runs", tmp_path / "submissions")
-    draw = np.random.default_rng(0)
-    words = [f"word{number}" for number in range(20)]
-    parts = [part for part, rows in PARTS.items() for _ in range(rows)]
-    texts = [" ".join(draw.choice(words, draw.integers(4, 12))) for _ in parts]
-    labels = [[name for name in "ab" if draw.random() < 0.5] if part == TRAIN else [] for part in parts]
-    table = pd.DataFrame({ID: [f"r{row}" for row in range(len(parts))], PART: parts, LABELS: labels, TEXT: texts})
-    paths.records.parent.mkdir(parents=True)
-    table.to_parquet(paths.records)
-    write_json(paths.labels, {"labels": ["a", "b"]})
-    dealt = np.arange(PARTS[TRAIN]) % FOLDS
-    paths.folds.parent.mkdir(parents=True)
-    pd.DataFrame({ID: table[ID][: PARTS[TRAIN]], REPEAT: 0, FOLD: dealt}).to_parquet(paths.folds)
+    paths = small_run(tmp_path, layers=3)
     for fold in range(FOLDS):
         for index, member in enumerate(MEMBERS):
             write_teacher(paths, member, fold, seed=10 * fold + index)
-    tokenizer = new_tokenizer("words", texts, 40)
-    torch.manual_seed(0)
-    encoder = new_encoder(
-        "bert",
-        vocabulary_size=len(tokenizer),
-        layers=3,
-        hidden_size=16,
-        heads=2,
-        intermediate_size=32,
-        max_positions=32,
-        dropout=0.1,
-    )
-    save_folder(paths.encoder("small"), encoder, tokenizer)
     return paths
 
 
 def distil(paths: RunPaths, fold: int | None, settings: Distil = DISTIL, compute: Compute = COMPUTE) -> None:
     s7_distil.run(paths, fold, settings, MEMBERS, 1, compute, seed=0)
-
-
-def written(files: FoldFiles) -> dict[str, bytes]:
-    """Bytes of every file but the report, which holds seconds."""
-    found = sorted(file for file in files.folder.rglob("*") if file.is_file() and file != files.report)
-    return {str(file.relative_to(files.folder)): file.read_bytes() for file in found}
 
 
 def test_a_folds_student_writes_its_files_and_reruns_to_the_same_bytes(paths: RunPaths) -> None:

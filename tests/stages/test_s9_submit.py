@@ -5,13 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from polydx.artifacts import read_json, replacing, write_array, write_json
+from polydx.artifacts import read_json, write_array, write_json
 from polydx.config import Settings
 from polydx.deploy.student_card import read_card
 from polydx.errors import UserError
 from polydx.paths import ALL_ROWS, RunPaths
 from polydx.resolve import load_settings
 from polydx.stages import s9_submit
+from small_runs import tiny_paths, write_inputs
 
 SMOKE = Path(__file__).parents[2] / "configs" / "smoke.yaml"
 LABELS = ("肺炎", "骨折", "高血压")
@@ -55,16 +56,11 @@ def report(round_number: int, adversarial_steps: int) -> dict[str, object]:
 
 def write_run(folder: Path, choice: str = "weighted") -> RunPaths:
     """Every artefact that the stage reads, made by hand."""
-    paths = RunPaths("tiny", folder / "runs", folder / "submissions")
+    paths = tiny_paths(folder)
     ids = [f"ZY{row:06d}" for row in range(TRAIN + TEST)]
     parts = ["train"] * TRAIN + ["test"] * TEST
     table = pd.DataFrame({"id": ids, "part": parts, "labels": [[LABELS[0]]] * TRAIN + [[]] * TEST})
-    with replacing(paths.records) as target:
-        table.to_parquet(target, index=False)
-    write_json(paths.labels, {"labels": LABELS})
-    with replacing(paths.folds) as target:
-        folds = pd.DataFrame({"id": ids[:TRAIN], "repeat": 0, "fold": np.arange(TRAIN) % FOLDS})
-        folds.to_parquet(target, index=False)
+    write_inputs(paths, table, LABELS, [row % FOLDS for row in range(TRAIN)])
     for encoder, after in (("small_bert", 2.5), ("small_ernie", 2.25)):
         pretraining = {"test_text": True, "steps": 9, "heldout_loss_before": 5.0, "heldout_loss_after": after}
         write_json(paths.encoder(encoder) / "pretraining.json", pretraining)

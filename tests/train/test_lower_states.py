@@ -3,31 +3,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertModel, PreTrainedModel
+from transformers import PreTrainedModel
 
 from polydx.artifacts import read_json
 from polydx.model.frozen import freeze_lower, run_below
 from polydx.model.tokens import TokenTable
 from polydx.train import lower_states as module
 from polydx.train.lower_states import LowerStates, read_lower_states, write_lower_states
+from small_models import small_encoder
 
 FROZEN, TEXTS, WIDTH = 2, 40, 16
 
 
 @pytest.fixture(scope="module")
 def encoder() -> PreTrainedModel:
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=30,
-        hidden_size=WIDTH,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=16,
-        hidden_dropout_prob=0.5,
-        attention_probs_dropout_prob=0.0,
-    )
-    encoder = BertModel(config, add_pooling_layer=False).train()
+    encoder = small_encoder(num_hidden_layers=3, hidden_size=WIDTH, hidden_dropout_prob=0.5)
     freeze_lower(encoder, FROZEN, "place")
     return encoder
 

@@ -3,30 +3,28 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import BertConfig, BertModel
+from transformers import PreTrainedModel
 
 from polydx.model.layers import layers_of
 from polydx.train.device import matrix_rate
 from polydx.train.utilisation import training_flops, utilisation
+from small_models import small_encoder
 
 LAYERS, WIDTH = 2, 16
 
 
 @pytest.fixture
-def encoder() -> BertModel:
-    config = BertConfig(
-        vocab_size=30,
+def encoder() -> PreTrainedModel:
+    return small_encoder(
         num_hidden_layers=LAYERS,
         hidden_size=WIDTH,
-        num_attention_heads=2,
         intermediate_size=48,
         max_position_embeddings=32,
         attn_implementation="eager",
     )
-    return BertModel(config, add_pooling_layer=False)
 
 
-def counted(encoder: BertModel, tokens: int) -> int:
+def counted(encoder: PreTrainedModel, tokens: int) -> int:
     """What torch counts, product by product, in a forward and a backward pass over one record."""
     with FlopCounterMode(display=False) as counter:
         states: Tensor = encoder(input_ids=torch.ones(1, tokens, dtype=torch.int64)).last_hidden_state
@@ -34,19 +32,19 @@ def counted(encoder: BertModel, tokens: int) -> int:
     return int(counter.get_total_flops())
 
 
-def test_flops_are_those_of_the_products_that_torch_counts(encoder: BertModel) -> None:
+def test_flops_are_those_of_the_products_that_torch_counts(encoder: PreTrainedModel) -> None:
     lengths = np.array([5, 20, 32])
     expected = np.mean([counted(encoder, int(tokens)) for tokens in lengths])
     assert training_flops(layers_of(encoder), lengths, attended_tokens=32) == pytest.approx(expected, rel=1e-12)
 
 
-def test_chunks_attend_within_themselves(encoder: BertModel) -> None:
+def test_chunks_attend_within_themselves(encoder: PreTrainedModel) -> None:
     """Three chunks of ten tokens cost three times one."""
     one, three = (training_flops(layers_of(encoder), np.array([tokens]), 10) for tokens in (10, 30))
     assert three == 3 * one
 
 
-def test_layers_that_do_not_learn_have_no_backward_pass(encoder: BertModel) -> None:
+def test_layers_that_do_not_learn_have_no_backward_pass(encoder: PreTrainedModel) -> None:
     lengths = np.array([8])
     whole = training_flops(layers_of(encoder), lengths, 32)
     encoder.get_submodule("encoder.layer.0").requires_grad_(False)

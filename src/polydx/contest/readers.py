@@ -4,18 +4,15 @@ This is where test labels end: a table read without labels loses its label colum
 behind `read_table` can see it.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from polydx.contest.cells import id_of, labels_of, number_of, scalar_of, text_of
 from polydx.contest.files import read_text, shown
 from polydx.contest.rows import Row
 from polydx.contest.tables import TableLayout, read_rows, stream_rows
 from polydx.errors import UserError
-
-MISSING_LABELS = {"nan", "null"}
-"""What tools write for a missing label cell; no label can be named so."""
 
 
 @dataclass(frozen=True)
@@ -160,10 +157,10 @@ def read_labels(path: Path, layout: TableLayout, roles: ColumnRoles, setting: st
     require_columns(path, {name for row in rows for name in row.cells}, (roles.id, roles.labels))
     labels: dict[str, tuple[str, ...]] = {}
     for row in rows:
-        id_ = _id(row, roles.id)
+        id_ = id_of(row, roles.id)
         if id_ in labels:
             raise UserError(f"{row.place}, field {roles.id}", f"the id {shown(id_)} stands here again", "keep one")
-        labels[id_] = _labels(row, roles.labels, roles.label_delimiter)
+        labels[id_] = labels_of(row, roles.labels, roles.label_delimiter)
     return labels
 
 
@@ -185,7 +182,7 @@ def read_label_list(path: Path) -> tuple[str, ...]:
 
 
 def _record(row: Row, roles: ColumnRoles, with_labels: bool) -> RawRecord:
-    sections = tuple(_text(row, column) for column in roles.sections)
+    sections = tuple(text_of(row, column) for column in roles.sections)
     if all(text is None or not text.strip() for text in sections):
         raise UserError(
             f"{row.place}, fields {', '.join(roles.sections)}",
@@ -194,83 +191,11 @@ def _record(row: Row, roles: ColumnRoles, with_labels: bool) -> RawRecord:
         )
     return RawRecord(
         place=row.place,
-        id=_id(row, roles.id),
+        id=id_of(row, roles.id),
         sections=sections,
-        age=_scalar(row, roles.age) if roles.age is not None else None,
-        sex=_scalar(row, roles.sex) if roles.sex is not None else None,
-        numbers=tuple(_number(row, column) for column in roles.numbers),
-        categories=tuple(_scalar(row, column) for column in roles.categories),
-        labels=_labels(row, roles.labels, roles.label_delimiter) if with_labels else (),
+        age=scalar_of(row, roles.age) if roles.age is not None else None,
+        sex=scalar_of(row, roles.sex) if roles.sex is not None else None,
+        numbers=tuple(number_of(row, column) for column in roles.numbers),
+        categories=tuple(scalar_of(row, column) for column in roles.categories),
+        labels=labels_of(row, roles.labels, roles.label_delimiter) if with_labels else (),
     )
-
-
-def _cell(row: Row, column: str) -> object:
-    """Return a cell, None where it is missing: absent, null or NaN."""
-    cell = row.cells.get(column)
-    return None if isinstance(cell, float) and math.isnan(cell) else cell
-
-
-def _text(row: Row, column: str) -> str | None:
-    cell = _cell(row, column)
-    if cell is None or isinstance(cell, str):
-        return cell
-    raise UserError(f"{row.place}, field {column}", f"is {shown(cell)}, not a text", "write a text or null")
-
-
-def _scalar(row: Row, column: str) -> str | None:
-    """Return a text, or a number as a text: ages and categories come as either."""
-    cell = _cell(row, column)
-    if cell is None or isinstance(cell, str):
-        return cell
-    if isinstance(cell, int | float) and not isinstance(cell, bool):
-        return str(cell)
-    raise UserError(f"{row.place}, field {column}", f"is {shown(cell)}", "write a text, a number or null")
-
-
-def _id(row: Row, column: str) -> str:
-    cell = _cell(row, column)
-    id_ = str(cell) if isinstance(cell, int) and not isinstance(cell, bool) else cell
-    if not isinstance(id_, str) or id_ != id_.strip() or not id_.isprintable() or not id_:
-        raise UserError(
-            f"{row.place}, field {column}",
-            f"the id is {shown(cell)}",
-            "write a text or a whole number, not empty, without white space around it",
-        )
-    return id_
-
-
-def _number(row: Row, column: str) -> float:
-    text = _scalar(row, column)
-    if text is None or not text.strip():
-        return math.nan
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.inf
-    if math.isinf(number):
-        raise UserError(f"{row.place}, field {column}", f"{shown(text)} is no finite number", "write a number or null")
-    return number
-
-
-def _labels(row: Row, column: str, delimiter: str | None) -> tuple[str, ...]:
-    place = f"{row.place}, field {column}"
-    cell = _cell(row, column)
-    if cell is None:
-        raise UserError(place, "the labels are missing (null or NaN)", "write the labels; an empty list means none")
-    if delimiter is None:
-        if not isinstance(cell, list):
-            fix = "write a list, or set contest.columns.label_delimiter for labels joined in a text"
-            raise UserError(place, f"the labels are {shown(cell)}, not a list", fix)
-        return tuple(_label(label, place) for label in cell)
-    if not isinstance(cell, str):
-        fix = "write them joined by it, or set contest.columns.label_delimiter=null for a list"
-        raise UserError(place, f"the labels are {shown(cell)}, not a text joined by {delimiter!r}", fix)
-    return tuple(_label(label, place) for label in cell.split(delimiter)) if cell.strip() else ()
-
-
-def _label(label: object, place: str) -> str:
-    text = str(label) if isinstance(label, int) and not isinstance(label, bool) else label
-    text = text.strip() if isinstance(text, str) else ""
-    if not text.isprintable() or not text or text.casefold() in MISSING_LABELS:
-        raise UserError(place, f"a label is {shown(label)}", "write every label as a text that isn't empty")
-    return text

@@ -34,6 +34,13 @@ class TrainingState:
     best_weights: dict[str, Tensor] | None = None
     scores_since_best: int = 0
 
+    def count(self, loss: float, steps: int) -> None:
+        """Count one step more of the job's `steps`, and its loss if it is one of the last tenth."""
+        tail = max(1, steps // 10)
+        if self.step >= steps - tail:
+            self.tail_loss += loss / tail
+        self.step += 1
+
     def keep_if_best(self, score: float, module: nn.Module) -> None:
         """Remember the weights if they score better than any before."""
         self.scores_since_best += 1

@@ -14,7 +14,8 @@ from polydx.artifacts import Floats, fingerprint_arrays
 from polydx.model.tokens import IntArray, TokenTable
 from polydx.train.batching import batches_by_tokens
 from polydx.train.distributed import ALONE, Processes
-from polydx.train.loop import FitReport, Recipe, fit
+from polydx.train.fit_report import FitReport
+from polydx.train.loop import Recipe, fit
 from polydx.train.losses.objective import Objective
 from polydx.train.lower_states import LowerStates
 from polydx.train.perturbations.interface import Perturbation

@@ -18,18 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from polydx.progress import Reporter
-from polydx.train.averaging import new_average
+from polydx.train.averaging import WeightAverage, new_average
 from polydx.train.batching import padding_share, plan_batches, split_batch, steps_of
 from polydx.train.checkpoint import TrainingState, fingerprint_of, load_checkpoint, save_checkpoint
 from polydx.train.distributed import ALONE, Processes
 from polydx.train.dropout import use_byte_dropout
+from polydx.train.fit_report import FitReport, StepClock, speeds
 from polydx.train.optimiser import learning_rate_factor, new_optimiser
 from polydx.train.perturbations.interface import Backward, Perturbation, plain_backward
 
 IntArray = npt.NDArray[np.int64]
-
-CLOCK_SECONDS = 1e-6
-"""Less than any step takes, and more than nothing, where no step was left to do."""
 
 
 class Examples(Protocol):
@@ -69,24 +67,6 @@ class Recipe:
     layer_decay: float = 1.0
     patience: int | None = None
     accumulate: int = 1
-
-
-@dataclass(frozen=True)
-class FitReport:
-    """How training went.
-
-    `final_loss` is the mean over the last tenth of the steps, or the last step's where patience ended training. Speeds
-    are of the steps since the job last started, all processes together, without what watching a score took; tokens are
-    those of the records, and `padding_share` is what padding adds to them in this process's batches.
-    """
-
-    steps: int
-    seconds: float
-    final_loss: float
-    adversarial_steps: int
-    padding_share: float
-    examples_per_second: float
-    tokens_per_second: float
 
 
 def fit(
@@ -138,16 +118,13 @@ def fit(
         task, recipe.learning_rate, recipe.head_learning_rate, recipe.weight_decay, is_head, recipe.layer_decay
     )
     average = new_average(task, recipe.average_decay, recipe.swa_start, len(plan))
-    constant_from = 1.0 if recipe.swa_start is None else recipe.swa_start
     # How often a checkpoint is written changes nothing in it.
     lasting = replace(recipe, checkpoint_seconds=0.0)
     fingerprint = fingerprint_of(task, f"{lasting} {processes.size} {examples.fingerprint()} {depends_on}")
     state = load_checkpoint(checkpoint, fingerprint, task, optimiser, average)
     processes.check(f"{fingerprint} {state.step}")
     own_share = partial(split_batch, micro_batches=recipe.accumulate, rank=processes.rank, size=processes.size)
-    first_step, began, watching = state.step, time.monotonic(), 0.0
-    saved = began
-    tail = max(1, len(plan) // 10)
+    first_step, clock, saved = state.step, StepClock(), time.monotonic()
 
     task.train()
     with Reporter(name, len(plan), "steps", shown=processes.rank == 0) as reporter:
@@ -157,10 +134,7 @@ def fit(
             # A last 0 changes no draw: process 0 draws what a process alone does.
             draw = np.random.default_rng([recipe.seed, step, processes.rank])
             processes.reseed(recipe.seed, step)
-            for group in optimiser.param_groups:
-                factor = learning_rate_factor(step, len(plan), recipe.warmup_share, constant_from)
-                group["lr"] = group["peak"] * factor
-
+            _set_learning_rates(optimiser, recipe, step, len(plan))
             backward = plain_backward
             if adversary is not None and step >= first_adversarial:
                 backward = adversary.backward
@@ -177,15 +151,10 @@ def fit(
             value = loss.item()
             if not np.isfinite(value):
                 raise FloatingPointError(f"{name}: the loss is {value} at step {step}; lower the learning rate")
-            if step >= len(plan) - tail:
-                state.tail_loss += value / tail
-            state.step += 1
+            state.count(value, len(plan))
             if score is not None and (state.step % epoch_steps == 0 or state.step == len(plan)):
-                paused = time.monotonic()
-                task.eval()
-                state.keep_if_best(processes.of_main(score()), task)
-                task.train()
-                watching += time.monotonic() - paused
+                with clock.paused():
+                    _watch(score, task, state, processes)
                 if _out_of_patience(state, recipe):
                     state.tail_loss = value
             due = time.monotonic() - saved >= recipe.checkpoint_seconds and state.step < len(plan)
@@ -194,24 +163,25 @@ def fit(
                 saved = time.monotonic()
             reporter.step(note=f"loss {value:.4f}")
 
-    seconds = max(time.monotonic() - began - watching, CLOCK_SECONDS)
-    done = plan[first_step : state.step]
-    if average is not None:
-        average.copy_to(task)
-    if state.best_weights is not None:
-        task.load_state_dict(state.best_weights)
-    task.eval()
+    examples_per_second, tokens_per_second = speeds(examples.lengths, plan[first_step : state.step], clock.seconds())
+    _settle(task, average, state.best_weights)
+    own_batches = [rows for batch in plan[: state.step] for rows, _ in own_share(batch)]
     return FitReport(
         steps=state.step,
         seconds=round(time.monotonic() - started, 1),
         final_loss=state.tail_loss,
         adversarial_steps=state.adversarial_steps,
-        padding_share=padding_share(
-            examples.lengths, [rows for batch in plan[: state.step] for rows, _ in own_share(batch)]
-        ),
-        examples_per_second=round(sum(len(rows) for rows in done) / seconds, 1),
-        tokens_per_second=round(sum(int(examples.lengths[rows].sum()) for rows in done) / seconds, 1),
+        padding_share=padding_share(examples.lengths, own_batches),
+        examples_per_second=examples_per_second,
+        tokens_per_second=tokens_per_second,
     )
+
+
+def _set_learning_rates(optimiser: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int) -> None:
+    constant_from = 1.0 if recipe.swa_start is None else recipe.swa_start
+    factor = learning_rate_factor(step, steps, recipe.warmup_share, constant_from)
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak"] * factor
 
 
 def _add_gradients(
@@ -236,5 +206,21 @@ def _add_gradients(
     return total
 
 
+def _watch(score: Callable[[], float], task: nn.Module, state: TrainingState, processes: Processes) -> None:
+    """Score the task in evaluation mode, and keep its weights if they are the best so far."""
+    task.eval()
+    state.keep_if_best(processes.of_main(score()), task)
+    task.train()
+
+
 def _out_of_patience(state: TrainingState, recipe: Recipe) -> bool:
     return recipe.patience is not None and state.scores_since_best >= recipe.patience
+
+
+def _settle(task: nn.Module, average: WeightAverage | None, best_weights: dict[str, Tensor] | None) -> None:
+    """Give the task the weights that it keeps, the best ones before the average, in evaluation mode."""
+    if average is not None:
+        average.copy_to(task)
+    if best_weights is not None:
+        task.load_state_dict(best_weights)
+    task.eval()

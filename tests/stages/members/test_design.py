@@ -10,13 +10,12 @@ import pytest
 import torch
 import yaml
 
-from polydx.artifacts import read_array, read_json, write_json
+from polydx.artifacts import read_array, read_json
 from polydx.config import Compute, Pseudo, TransformerMember
 from polydx.contest.records import AGE_YEARS, ID, LABELS, PART, PART_ENDS, SECTION_PREFIX, SEX, TEST, TEXT, TRAIN
 from polydx.errors import UserError
-from polydx.judge.folds import FOLD, REPEAT
 from polydx.model.classifier import load_classifier
-from polydx.model.encoders import load_encoder, load_tokenizer, new_encoder, save_folder
+from polydx.model.encoders import load_encoder, load_tokenizer
 from polydx.model.record_tokens import Reading, load_reading, read_rows
 from polydx.model.tokenizers import new_tokenizer
 from polydx.paths import FoldFiles, RunPaths
@@ -24,6 +23,8 @@ from polydx.stages import s5_finetune
 from polydx.stages.members.design import new_model, prediction_reading, training_reading
 from polydx.text.sections import compose
 from polydx.train.classification import predict_probabilities
+from small_models import write_small_encoder
+from small_runs import tiny_paths, write_inputs
 
 BASE = yaml.safe_load((Path(__file__).parents[3] / "configs" / "base.yaml").read_text(encoding="utf-8"))
 COMPUTE = Compute.model_validate(BASE["compute"] | {"cores": 1, "device": "cpu", "checkpoint_seconds": 1e9})
@@ -42,7 +43,7 @@ def member(**changes: Any) -> TransformerMember:
 def paths(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     """A run of two folds whose records have two sections of 3 to 24 words and an encoder of 16 positions."""
     root = tmp_path_factory.mktemp("run")
-    paths = RunPaths("tiny", root / "runs", root / "submissions")
+    paths = tiny_paths(root)
     draw = np.random.default_rng(0)
     words = [f"word{number}" for number in range(20)]
     rows = []
@@ -63,25 +64,9 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
             }
         )
     table = pd.DataFrame(rows)
-    paths.records.parent.mkdir(parents=True)
-    table.to_parquet(paths.records)
-    write_json(paths.labels, {"labels": ["a", "b"]})
-    paths.folds.parent.mkdir(parents=True)
-    folds = {ID: table[ID][:TRAINING], REPEAT: 0, FOLD: np.arange(TRAINING) % 2}
-    pd.DataFrame(folds).to_parquet(paths.folds)
+    write_inputs(paths, table, ("a", "b"), [row % 2 for row in range(TRAINING)])
     tokenizer = new_tokenizer("words", table[TEXT].tolist(), 40)
-    torch.manual_seed(0)
-    encoder = new_encoder(
-        "bert",
-        vocabulary_size=len(tokenizer),
-        layers=1,
-        hidden_size=16,
-        heads=2,
-        intermediate_size=32,
-        max_positions=POSITIONS,
-        dropout=0.1,
-    )
-    save_folder(paths.encoder("small"), encoder, tokenizer)
+    write_small_encoder(paths.encoder("small"), tokenizer, max_positions=POSITIONS)
     return paths
 
 

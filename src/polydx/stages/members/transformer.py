@@ -24,7 +24,8 @@ from polydx.stages.recipes import new_recipe
 from polydx.train.classification import LabelledExamples, predict_probabilities, train_classifier
 from polydx.train.device import job_seed, prepare
 from polydx.train.distributed import Processes, join
-from polydx.train.loop import FitReport, Recipe
+from polydx.train.fit_report import FitReport
+from polydx.train.loop import Recipe
 from polydx.train.losses.objective import LossShapes, Objective, bce_and_soft_f1
 from polydx.train.lower_states import read_lower_states
 from polydx.train.perturbations.awp import AWP

@@ -1,0 +1,47 @@
+"""Commands after all stages: test scores, and smaller forms of the student."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polydx.cli.options import Config, Overrides
+from polydx.paths import RunPaths
+from polydx.resolve import load_settings
+
+app = typer.Typer()
+
+
+@app.command(name="score-run")
+def score_run(config: Config, overrides: Overrides = None) -> None:
+    """After all stages: add the test scores to a run's score card, if its contest has a truth file."""
+    from polydx import score as scoring
+
+    settings = load_settings(config, overrides or ())
+    scoring.score_run(RunPaths(settings.run.name), settings.contest, settings.stack, settings.run.seed)
+
+
+@app.command()
+def compress(config: Config, overrides: Overrides = None) -> None:
+    """After a run: smaller forms of the student, each shipped only if its out-of-fold score holds."""
+    from polydx import compress as compressing
+
+    settings = load_settings(config, overrides or ())
+    paths = RunPaths(settings.run.name)
+    compressing.run(paths, settings.compress, settings.stack, settings.compute, settings.run.seed)
+
+
+@app.command()
+def score(
+    submission: Path,
+    truth: Path,
+    labels: Annotated[Path | None, typer.Option(help="Official labels, one a line; else all that occur.")] = None,
+    per_label: Annotated[bool, typer.Option("--per-label", help="Add a row for each label.")] = False,
+) -> None:
+    """Score a submission against a truth file; prints JSON."""
+    from polydx import score as scoring
+    from polydx.contest.readers import read_label_list
+
+    names = read_label_list(labels) if labels is not None else None
+    print(json.dumps(scoring.score_submission(submission, truth, names, per_label), ensure_ascii=False, indent=1))

@@ -1,0 +1,153 @@
+"""One command a stage, and the step before stage 5."""
+
+from typing import Annotated
+
+import typer
+
+from polydx.cli.options import Config, Fold, Overrides, Round, entry_of
+from polydx.errors import UserError
+from polydx.paths import ALL_ROWS, RunPaths
+from polydx.resolve import load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+def clean(config: Config, overrides: Overrides = None) -> None:
+    """Stage 1: raw tables to typed, cleaned records."""
+    from polydx.stages import s1_clean
+
+    settings = load_settings(config, overrides or ())
+    s1_clean.run(RunPaths(settings.run.name), settings.contest, settings.clean)
+
+
+@app.command()
+def inspect(config: Config, overrides: Overrides = None) -> None:
+    """Stage 2: labels, lengths, drift and leaks of the records."""
+    from polydx.stages import s2_inspect
+
+    settings = load_settings(config, overrides or ())
+    s2_inspect.run(RunPaths(settings.run.name), settings.inspect, settings.contest.language, settings.run.seed)
+
+
+@app.command()
+def split(config: Config, overrides: Overrides = None) -> None:
+    """Stage 3: folds."""
+    from polydx.stages import s3_split
+
+    settings = load_settings(config, overrides or ())
+    s3_split.run(RunPaths(settings.run.name), settings.split, settings.run.seed)
+
+
+@app.command()
+def pretrain(config: Config, encoder: Annotated[str, typer.Option()], overrides: Overrides = None) -> None:
+    """Stage 4: pre-train one encoder on the contest's text."""
+    settings = load_settings(config, overrides or ())
+    chosen = entry_of(settings.encoders, "--encoder", encoder)
+    from polydx.stages import s4_pretrain
+
+    s4_pretrain.run(
+        RunPaths(settings.run.name),
+        encoder,
+        chosen,
+        settings.contest.language,
+        settings.compute,
+        settings.run.seed,
+    )
+
+
+@app.command(name="lower-states")
+def lower_states(config: Config, member: Annotated[str, typer.Option()], overrides: Overrides = None) -> None:
+    """Before stage 5: run a member's frozen layers over all records, once for all its folds."""
+    settings = load_settings(config, overrides or ())
+    chosen = entry_of(settings.members, "--member", member)
+    if chosen.kind != "transformer" or chosen.frozen_layers is None:
+        raise UserError("--member", f"{member} freezes no layers", "set its frozen_layers, or skip this step")
+    from polydx.stages.members import lower
+
+    lower.run(RunPaths(settings.run.name), member, chosen, settings.compute)
+
+
+@app.command()
+def finetune(
+    config: Config,
+    member: Annotated[str, typer.Option()],
+    fold: Fold,
+    round_number: Round = 0,
+    overrides: Overrides = None,
+) -> None:
+    """Stage 5: train one member on one fold in one round."""
+    settings = load_settings(config, overrides or ())
+    chosen = entry_of(settings.members, "--member", member)
+    from polydx.stages import s5_finetune
+
+    s5_finetune.run(
+        RunPaths(settings.run.name),
+        member,
+        chosen,
+        round_number,
+        fold,
+        settings.contest.language,
+        settings.pseudo if round_number > 0 else None,
+        settings.compute,
+        settings.distil.enabled and round_number == settings.pseudo.rounds,
+        settings.run.seed,
+    )
+
+
+@app.command()
+def pseudo(config: Config, fold: Fold, round_number: Round = 1, overrides: Overrides = None) -> None:
+    """Stage 6: choose the pseudo-labelled rows that one fold may train on."""
+    from polydx.stages import s6_pseudo
+
+    settings = load_settings(config, overrides or ())
+    s6_pseudo.run(RunPaths(settings.run.name), round_number, fold, tuple(settings.members), settings.pseudo)
+
+
+@app.command()
+def distil(
+    config: Config,
+    fold: Annotated[str, typer.Option(help=f"Fold job, or {ALL_ROWS!r} for the student that is shipped.")],
+    overrides: Overrides = None,
+) -> None:
+    """Stage 7: teach one student."""
+    if fold != ALL_ROWS and not fold.isdecimal():
+        raise UserError("--fold", f"is {fold!r}", f"give a number or {ALL_ROWS}")
+    settings = load_settings(config, overrides or ())
+    from polydx.stages import s7_distil
+
+    s7_distil.run(
+        RunPaths(settings.run.name),
+        None if fold == ALL_ROWS else int(fold),
+        settings.distil,
+        tuple(settings.members),
+        settings.pseudo.rounds,
+        settings.compute,
+        settings.run.seed,
+    )
+
+
+@app.command()
+def stack(config: Config, overrides: Overrides = None) -> None:
+    """Stage 8: fuse, tune thresholds, and score honestly."""
+    from polydx.stages import s8_stack
+
+    settings = load_settings(config, overrides or ())
+    s8_stack.run(
+        RunPaths(settings.run.name),
+        settings.stack,
+        tuple(settings.members),
+        settings.pseudo.rounds,
+        settings.distil.enabled,
+        settings.compute.cores,
+        settings.run.seed,
+    )
+
+
+@app.command()
+def submit(config: Config, overrides: Overrides = None) -> None:
+    """Stage 9: write and validate the submission, the score card and the student."""
+    from polydx.stages import s9_submit
+
+    settings = load_settings(config, overrides or ())
+    s9_submit.run(RunPaths(settings.run.name), settings)
