@@ -29,7 +29,8 @@ from polydx.ensemble.neighbours import Numbers, fold_safe_rates, run_rates, unla
 from polydx.ensemble.odds import log_odds, probability
 from polydx.ensemble.record_features import no_features
 from polydx.ensemble.runs import find_runs
-from polydx.ensemble.stacking import StackerRecipe, StackInputs, fit_stacker
+from polydx.ensemble.stack_columns import StackInputs
+from polydx.ensemble.stacking import StackerRecipe, fit_stacker
 from polydx.ensemble.thresholds import f1_thresholds
 from polydx.judge.metrics import Mask, Scores, label_scores, macro_f1, micro_f1
 from polydx.judge.nested import cross_fitted_decisions

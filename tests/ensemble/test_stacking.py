@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from polydx.ensemble import stacking
-from polydx.ensemble.combination import combine, fit_combination
+from polydx.ensemble import row_sampling, stacking
 from polydx.ensemble.fusion import mean
 from polydx.ensemble.record_features import RecordFeatures, no_features
-from polydx.ensemble.stacking import StackerRecipe, StackInputs, _keep_rows, column_names, fit_stacker
+from polydx.ensemble.stack_columns import StackInputs, column_names
+from polydx.ensemble.stacking import StackerRecipe, fit_stacker
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.metrics import macro_f1
 
@@ -53,7 +53,9 @@ def test_permuted_labels_leave_nothing_to_learn():
     assert np.abs(correlation).max() < 0.12
 
 
-def test_the_same_bytes_however_many_threads():
+@pytest.mark.parametrize("fewest_rows", [100, 10_000])
+def test_the_same_bytes_however_many_threads(fewest_rows, monkeypatch):
+    monkeypatch.setattr(row_sampling, "FEWEST_ROWS", fewest_rows)
     inputs, targets = problem(rows=500)
     one, two = (fit_stacker(inputs, targets, replace(RECIPE, threads=threads)).predict(inputs) for threads in (1, 2))
     assert one.tobytes() == two.tobytes()
@@ -63,26 +65,43 @@ def test_rare_labels_share_a_model_and_an_unseen_one_stays_unlikely():
     inputs, targets = problem()
     targets[:, 4] = False
     stacker = fit_stacker(inputs, targets, RECIPE)
-    assert [len(model.labels) for model in stacker.models] == [1] * int((targets.sum(axis=0) >= 50).sum()) + [
-        int((targets.sum(axis=0) < 50).sum())
-    ]
+    rare = targets.sum(axis=0) < 50
+    assert [len(model.labels) for model in stacker.models] == [rare.sum()] + [1] * (~rare).sum()
     fused = stacker.predict(inputs)
     assert fused[:, 4].mean() < 0.05
 
 
-def test_a_long_pooled_table_keeps_all_positives_and_weighs_the_negatives_it_drew(monkeypatch):
+def first_tree_rows(model):
+    return model.booster.dump_model()["tree_info"][0]["tree_structure"]["internal_count"]
+
+
+def test_a_long_pooled_table_is_thinned_by_weight(monkeypatch):
+    monkeypatch.setattr(row_sampling, "FEWEST_ROWS", 10_000)
     inputs, targets = problem(rows=4000)
     whole = fit_stacker(inputs, targets, replace(RECIPE, frequent_positives=10_000))
     monkeypatch.setattr(stacking, "POOLED_ROWS", 6_000)
-    sampled = fit_stacker(inputs, targets, replace(RECIPE, frequent_positives=10_000))
-    tables = [stacker.models[0].booster.dump_model()["tree_info"][0]["tree_structure"] for stacker in (whole, sampled)]
-    assert tables[0]["internal_count"] == 20_000
-    assert tables[1]["internal_count"] == pytest.approx(6_000, rel=0.05)
+    thinned = fit_stacker(inputs, targets, replace(RECIPE, frequent_positives=10_000))
+    assert first_tree_rows(whole.models[0]) == 20_000
+    assert first_tree_rows(thinned.models[0]) == pytest.approx(6_000, rel=0.05)
     # Without the weights, the sample's rates would be more than three times too high.
-    np.testing.assert_allclose(sampled.predict(inputs).mean(axis=0), whole.predict(inputs).mean(axis=0), atol=0.01)
-    rows, weight = _keep_rows(targets, 6_000, seed=0)
-    assert all(np.isin(np.flatnonzero(column), kept).all() for column, kept in zip(targets.T, rows, strict=True))
-    assert sum(map(len, rows)) - targets.sum() == pytest.approx((targets.size - targets.sum()) / weight, rel=0.05)
+    np.testing.assert_allclose(thinned.predict(inputs).mean(axis=0), whole.predict(inputs).mean(axis=0), atol=0.01)
+
+
+@pytest.mark.parametrize("frequent_positives", [50, 10_000])
+def test_trees_on_the_rows_that_the_combination_gets_wrong_are_as_good(frequent_positives, monkeypatch):
+    (fitting, known), (scored, truth) = halves(*problem(rows=8000, labels=3))
+    recipe = replace(RECIPE, trees=60, frequent_positives=frequent_positives)
+    whole = fit_stacker(fitting, known, recipe)
+    monkeypatch.setattr(row_sampling, "FEWEST_ROWS", 400)
+    monkeypatch.setattr(row_sampling, "NEGATIVES", 3)
+    sampled = fit_stacker(fitting, known, recipe)
+    rows = [sum(map(first_tree_rows, stacker.models)) for stacker in (whole, sampled)]
+    assert rows[1] < 0.7 * rows[0]
+    predicted = [stacker.predict(scored) for stacker in (whole, sampled)]
+    np.testing.assert_allclose(predicted[1].mean(axis=0), predicted[0].mean(axis=0), atol=0.01)
+    rule = DecisionRule(10.0, 0, 3)
+    scores = [macro_f1(rule(fused, truth, fused), truth) for fused in predicted]
+    assert scores[1] > scores[0] - 0.02
 
 
 @pytest.mark.parametrize("frequent_positives", [0, 10_000])
@@ -107,24 +126,3 @@ def test_without_features_or_related_labels():
     inputs, targets = problem(rows=300, labels=1)
     bare = StackInputs(inputs.members, inputs.rates, no_features(300))
     assert np.isfinite(fit_stacker(bare, targets, RECIPE).predict(bare)).all()
-
-
-def test_the_combination_recovers_the_weights_behind_the_labels():
-    draw = np.random.default_rng(0)
-    odds = draw.normal(size=(40_000, 2)).astype(np.float32)
-    chance = 1 / (1 + np.exp(-(odds @ [1.5, 0.5] - 1)))
-    found = fit_combination(odds, draw.random(40_000) < chance, ridge=1.0)
-    np.testing.assert_allclose(found, [1.5, 0.5, -1], atol=0.06)
-
-
-def test_a_strong_ridge_leaves_the_plain_mean():
-    odds = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
-    found = fit_combination(odds, odds[:, 0] > 0, ridge=1e7)
-    np.testing.assert_allclose(combine(odds, found), odds.mean(axis=1), atol=0.01)
-
-
-def test_the_combination_stays_finite_when_members_part_the_rows_or_no_row_is_positive():
-    odds = np.array([[-13.8], [-13.8], [13.8], [13.8]], dtype=np.float32)
-    for targets in ([False, False, True, True], [True, True, False, False], [False] * 4):
-        found = fit_combination(np.tile(odds, (2000, 1)), np.tile(targets, 2000), ridge=20.0)
-        assert np.abs(found).max() < 50

@@ -16,7 +16,8 @@ from polydx.artifacts import Floats
 from polydx.ensemble.fusion import Weights, mean, weighted_mean
 from polydx.ensemble.neighbours import Numbers, fold_safe_rates, neighbour_opinions, unlabelled_rates
 from polydx.ensemble.record_features import RecordFeatures
-from polydx.ensemble.stacking import Stacker, StackerRecipe, StackInputs, column_names, fit_stacker
+from polydx.ensemble.stack_columns import StackInputs, column_names
+from polydx.ensemble.stacking import Stacker, StackerRecipe, fit_stacker
 from polydx.ensemble.weights import fit_weights
 from polydx.judge.metrics import Mask
 from polydx.judge.nested import NOTHING_HIDDEN, Hidden, Predictor
