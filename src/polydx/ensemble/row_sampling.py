@@ -41,9 +41,10 @@ def local_case_control(
     As in local case-control sampling (Fithian and Hastie 2014, Annals of Statistics 42), the chance to be kept goes
     with |y - p|, the row's part in the loss's slope, p being the first fit's probability. They count the kept rows
     alike and put right the coefficients afterwards, which trees don't have; here a row counts 1 / chance (the weight of
-    Horvitz and Thompson), so that the sampled loss is the whole one on average, whatever the first fit is worth. A negative adds at most p^2 / chance <= p / KEENNESS to the variance of the slope, small beside its
-    p (1 - p). Every positive is kept, and every row has a least chance, so that trees also find what the first fit is
-    confidently wrong about, and no weight grows huge.
+    Horvitz and Thompson), so that the sampled loss is the whole one on average, whatever the first fit is worth. A
+    negative adds at most p^2 / chance <= p / KEENNESS to the variance of the slope, small beside its p (1 - p). Every
+    positive is kept, and every row has a least chance, so that trees also find what the first fit is confidently wrong
+    about, and no weight grows huge.
 
     Args:
         wanted: `[rows]`, bool: of all labels that share a model, one after another.
