@@ -6,7 +6,8 @@
 configuration's first transformer member with the mean of its tokens, BCE, the last weights and no perturbation; each
 technique changes one setting of it and has the values of `configs/base.yaml` otherwise. Cleaning, folds and the
 encoder are made once; then stage 5 trains every technique with every seed. The same seed and fold give the same first
-weights and batches, so that a difference is paired.
+weights and batches, so that a difference is paired. Layers that the configuration freezes stay frozen, and what they
+make of the records is no part of a job's cost.
 
 All choices are by validation folds: the jobs read a table without test or unlabelled rows. Thresholds are cross-fitted,
 between folds, or where one fold is run between its halves, over several halvings. The interval is the 95% bootstrap
@@ -16,8 +17,8 @@ processor time of a job (tokens, training, predicting the fold) as a ratio to th
 
 Every result is a file in `--out`: stopped at any moment, a second start goes on, inside a job from its last checkpoint
 (its cost is then left out). No job starts after `--minutes`. The defaults, which are one fold, three seeds of GAIIC and
-one of Ohsumed, take about four and a half hours on two Zen 4 cores with bf16, one job on each: half for either data.
-That is reckoned from 240 and 780 seconds of a plain job, not measured. The last line is JSON.
+one of Ohsumed, take about four hours on two Zen 4 cores with bf16, one job on each: half for either data. That is
+reckoned from 240 and 900 seconds of a plain job, not measured. The last line is JSON.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from polydx.judge.folds import make_folds, read_folds
 from polydx.progress import Reporter
 from technique_ledger.plan import TECHNIQUES, Job, Ledger, all_rows, labelled_rows, open_ledger
 from technique_ledger.scores import BASELINE, Entry, Integers, Scored, ScoredRows, compare, table
-from technique_ledger.work import prepare, train_all
+from technique_ledger.work import prepare, run_frozen_layers, train_all
 
 HALVINGS = 5
 """Where one fold is run, the score is the mean over so many, since thresholds from half a fold waver."""
@@ -128,6 +129,8 @@ def run(ledgers: Sequence[Ledger], out: Path, workers: int, minutes: float) -> N
     with Reporter("technique ledger", len(jobs), "jobs") as progress:
         progress.resume_at(len(jobs) - len(waiting))
         ready = [job for job in waiting if job.folder in prepared]
+        if time.monotonic() < deadline:
+            run_frozen_layers(ready)
         for name in train_all(ready, workers, deadline, out / "jobs.log"):
             progress.step(note=name)
     found = {ledger.data: entries(ledger) for ledger in ledgers}

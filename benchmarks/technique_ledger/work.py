@@ -40,11 +40,27 @@ def prepare(ledger: Ledger) -> None:
     write_json(ledger.made_by, provenance(ledger))
 
 
+def run_frozen_layers(jobs: Sequence[Job]) -> None:
+    """Run the frozen layers of some jobs over the labelled records, unless that is done, once for those alike."""
+    from polydx.stages.members import lower
+
+    for job in jobs:
+        member, labelled = member_of(job.settings, job.member), labelled_rows(job.folder)
+        if member.lower_states is not None and not labelled.lower_states(member.lower_states).exists():
+            link(labelled.encoder(member.encoder), all_rows(job.folder).encoder(member.encoder))
+            lower.run(labelled, job.member, member, job.settings.compute)
+
+
 def encoder_of(settings: Settings, member: str) -> str:
     """Name of the encoder of a transformer member."""
+    return member_of(settings, member).encoder
+
+
+def member_of(settings: Settings, member: str) -> TransformerMember:
+    """A transformer member's settings."""
     chosen = settings.members[member]
     assert isinstance(chosen, TransformerMember)
-    return chosen.encoder
+    return chosen
 
 
 def train(job: Job) -> str:
@@ -57,6 +73,8 @@ def train(job: Job) -> str:
     link(paths.records.parent, labelled_rows(job.folder).records.parent)
     link(paths.folds.parent, all_rows(job.folder).folds.parent)
     link(paths.encoder(encoder), all_rows(job.folder).encoder(encoder))
+    if (states := member_of(settings, job.member).lower_states) is not None:
+        link(paths.lower_states(states), labelled_rows(job.folder).lower_states(states))
     resumed = any(paths.checkpoints("").glob("*"))
     started = time.process_time()
     language, compute = settings.contest.language, settings.compute

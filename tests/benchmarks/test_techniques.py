@@ -84,6 +84,15 @@ def test_a_second_start_does_what_is_missing_and_other_settings_are_refused(
     assert "other settings or other code" in capsys.readouterr().err
 
 
+def test_frozen_layers_are_run_once_for_all_jobs_alike(start: Start, tmp_path: Path) -> None:
+    frozen = ("--techniques", "frozen_words")
+    assert start(*frozen)["left"] == 0
+    (states,) = (tmp_path / "out" / "smoke" / "labelled" / "s5_finetune" / "lower_states").iterdir()
+    made = contents(states)
+    assert start(*frozen, "--seeds", "2")["left"] == 0
+    assert contents(states) == made
+
+
 def test_differences_and_intervals_are_those_of_a_plain_paired_bootstrap(
     benchmark_module: Callable[[str], ModuleType],
 ) -> None:
