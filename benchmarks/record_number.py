@@ -12,7 +12,8 @@ Thresholds are half of the best F1 (Lipton 2014) on four other folds of five.
 records: ten strengths and kinds of pull on a run's rates, fifteen kinds of threshold, five designs of LightGBM; most
 lie within 0.001 of each other. `macro_f1_nested_choice` chooses among the three predictors inside each fold.
 `ceiling` is no score: it is what one would get who knew all labels when finding the runs, their rates and thresholds.
-The last line is JSON.
+`permuted` is the best predictor's score, for one fold seed, once label sets are dealt to the numbers by chance: what
+thresholds and label counts reach alone. The last line is JSON.
 """
 
 import argparse
@@ -43,6 +44,7 @@ WIDTHS = (1, 3, 10, 30, 100)
 THRESHOLD_FOLDS = 5
 THRESHOLD_SEED = 1000
 """Added to a fold seed, so that thresholds are fitted across other folds than the predictors."""
+PERMUTATION_SEED = 0
 
 
 def read_contest(folder: Path) -> tuple[Numbers, Mask]:
@@ -129,6 +131,19 @@ def ceiling(numbers: Numbers, targets: Mask) -> float:
     return macro_f1(rates >= f1_thresholds(rates, targets), targets)
 
 
+def permutation_baseline(
+    numbers: Numbers, targets: Mask, folds: int, recipe: StackerRecipe, reporter: Reporter
+) -> dict[str, float]:
+    """Macro-F1 of each predictor once label sets have been dealt to the record numbers by chance."""
+    dealt = targets[np.random.default_rng(PERMUTATION_SEED).permutation(len(targets))]
+    probabilities = out_of_fold(numbers, dealt, deal(dealt, folds, 0), recipe, reporter)
+    threshold_folds = deal(dealt, THRESHOLD_FOLDS, THRESHOLD_SEED)
+    return {
+        name: macro_f1(cross_fitted_decisions(values, dealt, threshold_folds, decide), dealt)
+        for name, values in probabilities.items()
+    }
+
+
 def main() -> None:
     """Score the predictors over several fold seeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -142,7 +157,7 @@ def main() -> None:
     scores: dict[str, list[float]] = {}
     micro: dict[str, list[float]] = {}
     choices: list[str] = []
-    with Reporter("record number", options.seeds * options.folds, "folds") as reporter:
+    with Reporter("record number", (options.seeds + 1) * options.folds, "folds") as reporter:
         for seed in range(options.seeds):
             probabilities = out_of_fold(numbers, targets, deal(targets, options.folds, seed), recipe, reporter)
             threshold_folds = deal(targets, THRESHOLD_FOLDS, THRESHOLD_SEED + seed)
@@ -155,6 +170,7 @@ def main() -> None:
             for name, decisions in (decided | {NESTED: final}).items():
                 scores.setdefault(name, []).append(macro_f1(decisions, targets))
                 micro.setdefault(name, []).append(micro_f1(decisions, targets))
+        permuted = permutation_baseline(numbers, targets, options.folds, recipe, reporter)
     for name, values in scores.items():
         print(f"{name:14} {np.mean(values):.4f}  by seed {' '.join(f'{value:.4f}' for value in values)}")
     best = max(PREDICTORS, key=lambda name: float(np.mean(scores[name])))
@@ -171,6 +187,7 @@ def main() -> None:
                 "predictors": {name: round(float(np.mean(scores[name])), 4) for name in PREDICTORS},
                 "macro_f1_nested_choice": round(float(np.mean(scores[NESTED])), 4),
                 "choices": {name: choices.count(name) for name in PREDICTORS},
+                "permuted": round(permuted[best], 4),
                 "ceiling": round(ceiling(numbers, targets), 4),
             }
         )
