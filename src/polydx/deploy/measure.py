@@ -9,7 +9,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -103,11 +103,11 @@ def _seconds(score: Scorer, batches: Sequence[Batch], calls: int) -> npt.NDArray
     return seconds
 
 
-def _scorers(job: Job) -> Iterable[Scorer]:
-    return [load_onnx(Path(job.path), job.threads)] if job.form in ONNX_FORMS else _load_torch(job)
+def _scorers(job: Job) -> list[Scorer]:
+    return [load_onnx(Path(job.path), job.threads)] if job.form in ONNX_FORMS else _torch_scorers(job)
 
 
-def _load_torch(job: Job) -> list[Scorer]:
+def _torch_scorers(job: Job) -> list[Scorer]:
     import torch
 
     from polydx.deploy.student_model import EarlyExits, load_early_exits, load_model
