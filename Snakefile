@@ -22,6 +22,8 @@ STUDENT = SETTINGS.distil.enabled
 CONTEST = SETTINGS.contest
 THREADS = SETTINGS.compute.threads
 PRETRAINING_THREADS = SETTINGS.compute.pretraining_threads
+# Of as many as the run is given; without any GPU the engine is given no number, and holds nobody back.
+GPU = 0 if SETTINGS.compute.device == "cpu" else 1
 POLYDX = f"polydx {{rule}} --config {PATHS.settings}"
 
 envvars_for_jobs = {
@@ -139,6 +141,8 @@ rule pretrain:
         ),
         code=code_hash("polydx.stages.s4_pretrain"),
     threads: PRETRAINING_THREADS
+    resources:
+        gpu=GPU,
     shell:
         POLYDX + " --encoder {wildcards.encoder}"
 
@@ -158,6 +162,8 @@ for states, name in lower_states(SETTINGS).items():
             settings=section(states, SETTINGS.compute.threads),
             code=code_hash("polydx.stages.members.lower"),
         threads: THREADS
+        resources:
+            gpu=GPU,
         shell:
             f"polydx lower-states --config {PATHS.settings} --member {{params.member}}"
 
@@ -196,6 +202,8 @@ for name, member in SETTINGS.members.items():
                 ),
                 code=code_hash("polydx.stages.s5_finetune"),
             threads: THREADS
+            resources:
+                gpu=GPU if member.kind == "transformer" else 0,
             shell:
                 # The engine builds this text when the job runs, after the loop: values of the loop come through params.
                 f"polydx finetune --config {PATHS.settings} --member {{params.member}} --round {{params.round_number}}"
@@ -250,6 +258,8 @@ for fold in [*FOLDS, ALL_ROWS] if STUDENT else []:
             settings=section(SETTINGS.distil, list(SETTINGS.members), ROUNDS, SETTINGS.compute.threads, SETTINGS.run.seed),
             code=code_hash("polydx.stages.s7_distil"),
         threads: THREADS
+        resources:
+            gpu=GPU,
         shell:
             f"polydx distil --config {PATHS.settings} --fold {{params.fold}}"
 

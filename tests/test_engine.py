@@ -1,14 +1,19 @@
 import fcntl
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from polydx.cli import main
 from polydx.resolve import load_settings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SMOKE = CONFIGS / "smoke.yaml"
+PROGRAM = Path(sys.executable).with_name("polydx")
 
 
 class Replaced(BaseException):
@@ -58,6 +63,55 @@ def test_the_default_configuration_is_meant_where_none_is_named(handed_over: lis
         main(["run", "run.seed=3"])
     assert load_settings(Path("runs/default/settings.json")).run.seed == 3
     assert handed_over[0][3:5] == ["--cores", "all"]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "visible", "device", "expected"),
+    [
+        (0, None, "auto", None),
+        (3, None, "auto", "gpu=3"),
+        (2, "4,7", "cuda", "gpu=2"),
+        (3, None, "cpu", None),
+    ],
+)
+def test_neural_jobs_side_by_side_are_as_many_as_gpus(
+    handed_over: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    gpus: int,
+    visible: str | None,
+    device: str,
+    expected: str | None,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(Replaced):
+        main(["run", str(SMOKE), f"compute.device={device}"])
+    (command,) = handed_over
+    given = command[command.index("--resources") + 1] if "--resources" in command else None
+    assert given == expected
+
+
+def test_each_neural_job_asks_for_a_gpu_and_no_other_does(tmp_path: Path) -> None:
+    frozen = "members.bert_fgm={frozen_layers: 0, adversary: {method: none}}"
+    engine = ["--", "--snakefile", CONFIGS.parent / "Snakefile", "--resources", "gpu=2", "--dry-run", "--quiet", "host"]
+    output = subprocess.check_output([PROGRAM, "run", SMOKE, frozen, *engine], cwd=tmp_path, text=True)
+    jobs = re.findall(r"^rule (\w+):$.*?^    resources: tmpdir=\S+?(?:, gpu=(\d))?$", output, re.MULTILINE | re.DOTALL)
+    asking = {rule for rule, gpus in jobs if gpus == "1"}
+    assert asking == {
+        "pretrain",
+        "lower_states_bert_fgm",
+        *(f"finetune_{member}_round{number}" for member in ("bert_fgm", "ernie_pgd") for number in (0, 1)),
+        *(f"distil_{fold}" for fold in ("0", "1", "all")),
+    }
+    assert {rule for rule, gpus in jobs if gpus != "1"} >= {
+        "clean",
+        "split",
+        "finetune_linear_round0",
+        "pseudo",
+        "stack",
+    }
 
 
 def test_a_second_run_of_the_same_name_is_refused(

@@ -12,6 +12,7 @@ from polydx.errors import UserError
 from polydx.paths import RunPaths
 from polydx.plan import missing_packages
 from polydx.resolve import load_settings, write_settings
+from polydx.train.gpus import visible_gpus
 
 DEFAULT_CONFIG = Path("configs/default.yaml")
 
@@ -73,6 +74,7 @@ def _engine_command(settings: Settings, paths: RunPaths, options: Sequence[str])
         f"settings={paths.settings}",
         "--cores",
         str(settings.compute.cores or "all"),
+        *_gpu_options(settings),
         "--quiet",
         "host",
         "reason",
@@ -85,3 +87,9 @@ def _engine_command(settings: Settings, paths: RunPaths, options: Sequence[str])
         "greedy",
         *options,
     ]
+
+
+def _gpu_options(settings: Settings) -> list[str]:
+    """As many neural jobs at a time as there are GPUs; without any, cores alone bound them."""
+    gpus = 0 if settings.compute.device == "cpu" else len(visible_gpus())
+    return ["--resources", f"gpu={gpus}"] if gpus else []

@@ -2,13 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from polydx.contest.readers import ColumnRoles
 from polydx.deploy.student_card import StudentCard, write_card
+from polydx.distil.exit_answers import speeds_of
 from polydx.distil.student import new_student
-from polydx.model.encoders import save_folder
+from polydx.model.encoders import load_tokenizer, save_folder
+from polydx.model.exit_speeds import save_speeds
+from polydx.model.exits import Exits, save_exits
 from polydx.model.tokenizers import new_tokenizer
+from polydx.model.tokens import encode
 from small_models import write_small_encoder
 
 CARD = StudentCard(
@@ -52,3 +58,21 @@ def student_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_folder(root / "student", new_student(root / "encoder", [0], CARD.labels, 0.1), tokenizer)
     write_card(root / "student", CARD)
     return root / "student"
+
+
+@pytest.fixture(scope="session")
+def leaving_folder(student_folder: Path, student_card: StudentCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student of three layers with early exits, as `distil.exits` leaves one."""
+    torch.manual_seed(0)
+    labels, folder = student_card.labels, tmp_path_factory.mktemp("leaving") / "student"
+    student = new_student(student_folder.parent / "encoder", [0, 1], labels, 0.0, pooling_layer=True).eval()
+    exits = Exits(student.config.hidden_size, len(labels), student.config.num_hidden_layers, 0.0).eval()
+    for weight in (student.classifier.weight, *(head.weight for head in exits.heads)):
+        torch.nn.init.normal_(weight)
+    tokenizer = load_tokenizer(student_folder)
+    save_folder(folder, student, tokenizer)
+    write_card(folder, student_card)
+    save_exits(exits, folder)
+    tokens, rates = encode(tokenizer, CLEANED, student_card.max_tokens), np.full(len(labels), 0.5)
+    save_speeds(speeds_of(student, exits, tokens, np.arange(3), rates, torch.device("cpu"), bf16=False), folder)
+    return folder

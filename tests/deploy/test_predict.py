@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from transformers import pipeline
@@ -19,13 +18,8 @@ from polydx.deploy.blocks import partial_files
 from polydx.deploy.predict import Give, Wanted, predict
 from polydx.deploy.student_card import STUDENT_FILE, StudentCard, read_card, write_card
 from polydx.deploy.student_model import load_student
-from polydx.distil.exit_answers import speeds_of
-from polydx.distil.student import new_student
 from polydx.errors import UserError
-from polydx.model.encoders import load_tokenizer, save_folder
-from polydx.model.exit_speeds import save_speeds
-from polydx.model.exits import Exits, save_exits
-from polydx.model.tokens import encode
+from polydx.model.encoders import load_tokenizer
 
 RAW = [
     {"emr_id": "a1", "age": "Y48", "gender": "男", "complaint": "主诉：发热３天。", "history": "无"},
@@ -230,24 +224,6 @@ def test_killed_by_the_system_and_started_again(student_folder: Path, tmp_path: 
     assert main([*call[:-1], str(tmp_path / "undisturbed.jsonl")]) == 0
     assert target.read_bytes() == (tmp_path / "undisturbed.jsonl").read_bytes()
     assert len(answers(target)) == 4500
-
-
-@pytest.fixture(scope="module")
-def leaving_folder(student_folder: Path, student_card: StudentCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A student of three layers with early exits, as `distil.exits` leaves one."""
-    torch.manual_seed(0)
-    labels, folder = student_card.labels, tmp_path_factory.mktemp("leaving") / "student"
-    student = new_student(student_folder.parent / "encoder", [0, 1], labels, 0.0, pooling_layer=True).eval()
-    exits = Exits(student.config.hidden_size, len(labels), student.config.num_hidden_layers, 0.0).eval()
-    for weight in (student.classifier.weight, *(head.weight for head in exits.heads)):
-        torch.nn.init.normal_(weight)
-    tokenizer = load_tokenizer(student_folder)
-    save_folder(folder, student, tokenizer)
-    write_card(folder, student_card)
-    save_exits(exits, folder)
-    tokens, rates = encode(tokenizer, CLEANED, student_card.max_tokens), np.full(len(labels), 0.5)
-    save_speeds(speeds_of(student, exits, tokens, np.arange(3), rates, torch.device("cpu"), bf16=False), folder)
-    return folder
 
 
 def call(folder: Path, work: Path, *options: str) -> list[str]:

@@ -12,7 +12,8 @@ from polydx.distil.exit_training import joint_loss
 from polydx.distil.peers import mutual_loss
 from polydx.distil.soft_targets import soft_target_loss
 from polydx.distil.temperature import LearnedTemperature, Temperature
-from polydx.distil.training import DistillationTask, learns_fast, transfer_set
+from polydx.distil.training import DistillationTask, learns_fast
+from polydx.distil.transfer import transfer_set
 from polydx.model.exits import Exits
 from polydx.model.layers import classify
 from polydx.model.tokens import TokenTable
@@ -43,21 +44,6 @@ def log_loss(targets: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     return -(targets * torch.log(logits.sigmoid()) + (1 - targets) * torch.log(1 - logits.sigmoid()))
 
 
-def test_the_transfer_set_keeps_rows_and_answers_together() -> None:
-    examples = transfer_set(TOKENS, ROWS, [PROBABILITIES], TARGETS)
-    assert examples.lengths.tolist() == [4, 3, 3]
-    batch = examples.batch(np.array([2, 0]), np.random.default_rng(0))
-    assert batch["input_ids"].tolist() == [[14, 15, 16, 0], [10, 11, 12, 13]]
-    assert batch["labelled"].tolist() == [False, True]
-    assert batch["targets"].tolist() == [[0, 0], [1, 0]]
-    np.testing.assert_allclose(batch["taught"].sigmoid().numpy(), PROBABILITIES[[2, 0]], atol=1e-6)
-
-
-def test_teachers_of_other_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 rows for 3 rows"):
-        transfer_set(TOKENS, ROWS, [PROBABILITIES[:2]], TARGETS)
-
-
 @pytest.mark.parametrize("weight", [0.0, 0.7, 1.0])
 def test_loss_mixes_soft_targets_and_labels(student: BertForSequenceClassification, weight: float) -> None:
     batch = transfer_set(TOKENS, ROWS, [PROBABILITIES], TARGETS).batch(np.arange(3), np.random.default_rng(0))
@@ -67,24 +53,6 @@ def test_loss_mixes_soft_targets_and_labels(student: BertForSequenceClassificati
     hard = log_loss(torch.from_numpy(TARGETS), logits[:2]).sum() / 6  # of three rows, one has no labels
     loss = DistillationTask(student, Temperature(2.0, 2.0), soft_weight=weight)(batch, 0.0)
     torch.testing.assert_close(loss, weight * soft + (1 - weight) * hard, rtol=0, atol=1e-6)
-
-
-def test_each_step_draws_one_of_several_teachers_in_proportion() -> None:
-    other = 1 - PROBABILITIES
-    examples = transfer_set(TOKENS, ROWS, [PROBABILITIES, other], TARGETS, chances=[1.0, 3.0])
-    drawn = []
-    for step in range(200):
-        taught = examples.batch(np.array([1, 2]), np.random.default_rng([0, step]))["taught"].sigmoid().numpy()
-        drawn.append(np.allclose(taught, other[1:], atol=1e-6))
-        assert drawn[-1] or np.allclose(taught, PROBABILITIES[1:], atol=1e-6)
-    assert np.mean(drawn) == pytest.approx(0.75, abs=0.1)
-    again = examples.batch(np.array([1, 2]), np.random.default_rng([0, 7]))["taught"].sigmoid().numpy()
-    assert np.allclose(again, other[1:], atol=1e-6) == drawn[7]
-
-
-def test_as_many_chances_as_teachers() -> None:
-    with pytest.raises(ValueError, match="2 chances for 1 teachers"):
-        transfer_set(TOKENS, ROWS, [PROBABILITIES], TARGETS, chances=[1.0, 1.0])
 
 
 def test_parts_that_are_switched_on_add_up(student: BertForSequenceClassification) -> None:

@@ -18,6 +18,8 @@ from polydx.model.exit_rules import (
     leave,
     normalised_entropy,
     set_speed,
+    work_done,
+    work_saved,
     work_shares,
 )
 from polydx.model.exit_running import all_exits, run_with_exits
@@ -182,6 +184,22 @@ def test_work_is_counted_by_hand() -> None:
     last = 2 * 10 * 16 + 2 * 16 + 2 * 10 * 4 + 2 * 4 * 8  # keys and values of all tokens, the rest for one
     total = 2 * whole + last
     assert shares.tolist() == pytest.approx([whole / total, 2 * whole / total, 1.0])
+
+
+def test_saved_work_counts_long_records_for_what_they_cost() -> None:
+    lengths, taken = torch.tensor([10, 2, 5]), torch.tensor([0, 2, 1])
+    done = work_done(3, lengths, width=4, intermediate=8)
+    one_by_one = []
+    for row, length in enumerate(lengths.tolist()):
+        layer = length * (4 * 16 + 2 * length * 4 + 2 * 4 * 8)
+        last = 2 * length * 16 + 2 * 16 + 2 * length * 4 + 2 * 4 * 8
+        one_by_one.append([layer, 2 * layer, 2 * layer + last])
+        shares = work_shares(3, length, width=4, intermediate=8)
+        torch.testing.assert_close(done[row] / done[row, -1], shares, rtol=0, atol=1e-12)
+    assert done.tolist() == one_by_one
+    spent = sum(costs[exit_taken] for costs, exit_taken in zip(one_by_one, taken.tolist(), strict=True))
+    assert work_saved(taken, done) == pytest.approx(1 - spent / sum(costs[-1] for costs in one_by_one))
+    assert work_saved(torch.full_like(taken, 2), done) == 0
 
 
 def test_cuts_decide_labels_as_often_as_their_rates() -> None:

@@ -1,7 +1,9 @@
 """Stage 5 on a tiny run: both kinds of member, two rounds, and nothing learnt from a validation row's labels."""
 
+import os
 import re
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +20,7 @@ from polydx.judge.folds import FOLD, NEVER_VALIDATED, read_folds
 from polydx.paths import FoldFiles, RunPaths
 from polydx.stages import s5_finetune
 from polydx.stages.members import lower
+from polydx.train.launcher import RANK_VARIABLE, SIZE_VARIABLE
 from small_runs import FOLDS, LABEL_NAMES, small_run, written
 
 BASE = yaml.safe_load((Path(__file__).parents[2] / "configs" / "base.yaml").read_text(encoding="utf-8"))
@@ -131,6 +134,26 @@ def test_a_job_writes_its_files_and_reruns_to_the_same_bytes(
 @pytest.mark.parametrize("kind", MEMBERS)
 def test_who_does_not_teach_predicts_no_training_rows(paths: RunPaths, kind: str) -> None:
     assert set(written(finetune(paths, MEMBERS[kind]()))) & (ARRAYS | {"training.npy"}) == ARRAYS
+
+
+def test_only_the_first_process_of_a_launcher_fits_a_linear_member(paths: RunPaths, tmp_path: Path) -> None:
+    alone = written(finetune(paths, linear()))
+    runs = [new_run(tmp_path / rank) for rank in ("0", "1")]
+
+    def launched(rank: int) -> None:
+        os.environ |= {SIZE_VARIABLE: "2", RANK_VARIABLE: str(rank)}
+        finetune(runs[rank], linear())
+
+    started = [get_context("fork").Process(target=launched, args=(rank,)) for rank in (0, 1)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0, 0]
+    first, second = (run.fold_model("m", 0, 1) for run in runs)
+    assert written(first) == alone
+    assert first.report.exists()
+    assert not second.folder.exists()
 
 
 def test_folds_and_members_differ(paths: RunPaths) -> None:

@@ -24,7 +24,8 @@ from polydx.model.encoders import new_encoder
 from polydx.model.tokens import TokenTable
 from polydx.train.classification import LabelledExamples, train_classifier
 from polydx.train.device import prepare
-from polydx.train.distributed import ALONE, SIZE_VARIABLE, Processes, join
+from polydx.train.distributed import ALONE, Processes, join
+from polydx.train.launcher import RANK_VARIABLE, SIZE_VARIABLE
 from polydx.train.loop import Recipe
 from polydx.train.losses.objective import LossShapes, Objective
 from polydx.train.perturbations.embeddings import EmbeddingPoint
@@ -122,7 +123,7 @@ def train(
 def work(folder: Path) -> None:
     """What one of two processes does."""
     processes = join("cpu")
-    assert (processes.rank, processes.size) == (int(os.environ["RANK"]), 2)
+    assert (processes.rank, processes.size) == (int(os.environ[RANK_VARIABLE]), 2)
     assert torch.distributed.get_backend() == "gloo"
     own = folder / str(processes.rank)
     own.mkdir()
@@ -151,7 +152,7 @@ def of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     started = [
         subprocess.Popen(
             [sys.executable, __file__, folder],
-            env=os.environ | launched | {"RANK": rank, "LOCAL_RANK": rank},
+            env=os.environ | launched | {RANK_VARIABLE: rank, "LOCAL_RANK": rank},
             text=True,
             stderr=subprocess.PIPE,
         )

@@ -46,8 +46,11 @@ def profile(
     form: Annotated[
         list[str] | None, typer.Option(help="A form to time; give it again for more, or none for all.")
     ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--input", help="Records to time on, and early exits too; else random tokens.")
+    ] = None,
     tokens: Annotated[
-        int | None, typer.Option(min=2, help="Length of every record; else the student's longest.")
+        int | None, typer.Option(min=2, help="Length of random records; else the student's longest.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Records a batch, for the throughput.")] = 32,
     calls: Annotated[int, typer.Option(min=1, help="Timed calls, for each figure.")] = 50,
@@ -59,6 +62,7 @@ def profile(
     from polydx.deploy import profile as profiling
     from polydx.report.costs import print_costs
 
-    report = profiling.profile(model, profiling.pick_forms(form or profiling.FORMS), tokens, batch, calls, threads)
+    forms = profiling.pick_forms(form or profiling.FORMS)
+    report = profiling.profile(model, forms, source, tokens, batch, calls, threads)
     print_costs(str(model), report)
     print(json.dumps(asdict(report)))

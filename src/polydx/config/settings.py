@@ -166,7 +166,7 @@ class Compute(Section):
     pretraining_threads: Positive
     """Threads of one pre-training job; worth more than 1 where encoders are fewer than cores."""
     device: Literal["auto", "cpu", "cuda"]
-    """Where neural jobs run."""
+    """Where neural jobs run; on GPUs, each job on one of its own."""
     checkpoint_seconds: Rate
     """Seconds between checkpoints inside a training job."""
 

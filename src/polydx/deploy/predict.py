@@ -18,11 +18,11 @@ import torch
 import transformers
 
 from polydx.artifacts import Floats
-from polydx.contest.readers import RawRecord, require_columns, stream_table
-from polydx.contest.tables import READ_WHOLE, TableLayout, format_of
+from polydx.contest.readers import RawRecord
 from polydx.deploy.blocks import BlockWriter
 from polydx.deploy.explain import explain
-from polydx.deploy.student_card import StudentCard, read_card
+from polydx.deploy.raw_records import is_read_whole, sound_records, take_survey
+from polydx.deploy.student_card import read_card
 from polydx.deploy.student_model import LoadedStudent, load_student
 from polydx.errors import UserError
 from polydx.model.tokens import encode
@@ -35,9 +35,6 @@ CHUNK = 1024
 """Records predicted between two writes; a killed job loses no more."""
 DECIMALS = 6
 """Of a written probability or attribution."""
-FAULTS_NAMED = 10
-"""Malformed records that an error names; the others are counted."""
-SETTING = "--input"
 
 Give = Literal["labels", "probabilities", "both"]
 
@@ -57,26 +54,6 @@ class Wanted:
     explain: bool
     skip_bad: bool
     speed: float | None = None
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a table holds.
-
-    Attributes:
-        records: Sound records.
-        malformed: Malformed ones.
-        named: The first few of them, by number and problem.
-    """
-
-    records: int
-    malformed: int
-    named: tuple[str, ...]
-
-    def faults(self) -> str:
-        """The malformed records in words."""
-        more = self.malformed - len(self.named)
-        return ", ".join(self.named) + (f" and {more} more" if more else "")
 
 
 def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
@@ -99,18 +76,16 @@ def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
     if wanted.explain and wanted.speed is not None:
         raise UserError("--explain", "tells of the last layer, which --speed leaves out", "give only one of them")
     card = read_card(folder)
-    layout = TableLayout("auto", card.separator, card.encoding)
-    if format_of(source, layout) in READ_WHOLE:
+    if is_read_whole(source, card):
         print(f"note: {source.suffix} is read whole into memory; JSON lines, CSV and Parquet are not", file=sys.stderr)
-    survey = take_survey(source, layout, card)
-    if survey.malformed and not wanted.skip_bad:
-        of = f"{survey.malformed} of {survey.malformed + survey.records} records are malformed"
-        raise UserError(str(source), f"{of}: {survey.faults()}", "mend them, or leave them out with --skip-bad")
+    survey = take_survey(source, card)
+    if not wanted.skip_bad:
+        survey.refuse_faults(source, "mend them, or leave them out with --skip-bad")
     student = load_student(folder, wanted.speed)
     device = torch.device("cpu") if student.model is None else pick_device("auto")
     student.to(device)
 
-    records = (row for row in stream_table(source, layout, card.columns, SETTING) if isinstance(row, RawRecord))
+    records = sound_records(source, card)
     with (
         BlockWriter(target, identity(folder, source, wanted, device)) as output,
         Reporter("predict", survey.records, "records") as reporter,
@@ -123,29 +98,6 @@ def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
             reporter.step(len(chunk))
     skipped = f", {survey.malformed} malformed ones skipped: {survey.faults()}" if survey.malformed else ""
     print(f"predict: {survey.records} records in {target}{skipped}", file=sys.stderr)
-
-
-def take_survey(source: Path, layout: TableLayout, card: StudentCard) -> Survey:
-    """Read a table through and count what it holds.
-
-    Raises:
-        UserError: It can't be read, lacks a column, or has no sound record.
-    """
-    records, malformed = 0, 0
-    named: list[str] = []
-    seen: set[str] = set()
-    for row in stream_table(source, layout, card.columns, SETTING, seen):
-        if isinstance(row, RawRecord):
-            records += 1
-            continue
-        malformed += 1
-        if len(named) < FAULTS_NAMED:
-            named.append(f"{row.place.removeprefix(f'{source}, ')} ({row.problem})")
-    if seen:
-        require_columns(source, seen, card.columns.features)
-    if records + malformed == 0:
-        raise UserError(str(source), "holds no record", f"put records into it or correct {SETTING}")
-    return Survey(records, malformed, tuple(named))
 
 
 def identity(folder: Path, source: Path, wanted: Wanted, device: torch.device) -> str:

@@ -88,16 +88,27 @@ def leave(rule: ExitRule, probabilities: Tensor, cuts: Tensor) -> Tensor:
     return taken
 
 
-def work_shares(layers: int, tokens: int, width: int, intermediate: int) -> Tensor:
-    """Share of a whole student's multiplications that are done on leaving after each layer: `[layers]`, the last 1.
+def work_done(layers: int, tokens: Tensor, width: int, intermediate: int) -> Tensor:
+    """Multiplications of rows that leave after each layer: `[rows, layers]`, float64, from `[rows]` tokens.
 
     The last layer is counted for the first token only, as it is run; embeddings and heads cost next to nothing.
     """
+    tokens = tokens.double()
     projections, attention, forward = width * width, tokens * width, 2 * width * intermediate
     whole = tokens * (4 * projections + 2 * attention + forward)
     last = 2 * tokens * projections + 2 * projections + 2 * attention + forward
-    done = torch.tensor([whole] * (layers - 1) + [last], dtype=torch.float64).cumsum(0)
+    return torch.stack([*[whole] * (layers - 1), last], dim=1).cumsum(1)
+
+
+def work_shares(layers: int, tokens: int, width: int, intermediate: int) -> Tensor:
+    """Share of a whole student's multiplications that are done on leaving after each layer: `[layers]`, the last 1."""
+    done = work_done(layers, torch.tensor([tokens]), width, intermediate)[0]
     return done / done[-1]
+
+
+def work_saved(taken: Tensor, done: Tensor) -> float:
+    """Share of all multiplications that rows save by the exits `[rows]` that they take; `done` from `work_done`."""
+    return float(1 - done.gather(1, taken[:, None]).sum() / done[:, -1].sum())
 
 
 def set_speed(kind: Kind, speed: float, probabilities: Tensor, cuts: Tensor, shares: Tensor) -> ExitRule:

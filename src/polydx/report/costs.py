@@ -20,15 +20,18 @@ def print_costs(name: str, report: CostReport) -> None:
 
 
 def cost_table(report: CostReport) -> Table:
-    """One row a form."""
-    table = Table(title=f"{report.threads} threads, batches of {report.batch}", title_justify="left")
+    """One row a form, and one for each speed of early exits."""
+    timed = "random tokens" if report.records is None else f"{report.records} records"
+    title = f"{timed}, {report.threads} threads, batches of {report.batch}"
+    table = Table(title=title, title_justify="left")
     table.add_column("form", no_wrap=True)
-    for heading in ("weights MB", "p50 ms", "p99 ms", "records/s", "peak memory MB"):
+    for heading in ("work saved", "weights MB", "p50 ms", "p99 ms", "records/s", "peak memory MB"):
         table.add_column(heading, justify="right")
     for each in report.forms:
         speed = each.speed
         table.add_row(
-            each.form,
+            each.form if each.asked is None else f"{each.form} --speed {each.asked:g}",
+            "" if each.saved is None else f"{each.saved:.1%}",
             f"{each.megabytes:.1f}",
             f"{speed.p50_ms:.2f}",
             f"{speed.p99_ms:.2f}",

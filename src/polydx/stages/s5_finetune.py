@@ -16,6 +16,7 @@ from polydx.paths import RunPaths
 from polydx.provenance import code_hash
 from polydx.stages.members.job import Fitted, FoldJob, FoldRows
 from polydx.text.normalise import Language
+from polydx.train.launcher import is_helper
 
 
 def run(
@@ -81,6 +82,9 @@ def _fit(member: TransformerMember | LinearMember, job: FoldJob, language: Langu
     """None where another process of this job writes its files."""
     # torch and scikit-learn take seconds to import, and no job needs both.
     if isinstance(member, LinearMember):
+        if is_helper():
+            # Its fit has no steps to share.
+            return None
         from polydx.stages.members import linear
 
         return linear.fit(member, job, language)

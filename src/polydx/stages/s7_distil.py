@@ -13,7 +13,8 @@ from polydx.distil.course import new_task
 from polydx.distil.exit_answers import speeds_of
 from polydx.distil.student import Student
 from polydx.distil.teaching import FoldAnswers, Taught, teach_final, teach_fold, weighing_rows, weighted_mean
-from polydx.distil.training import learns_fast, transfer_set
+from polydx.distil.training import learns_fast
+from polydx.distil.transfer import transfer_set
 from polydx.ensemble.cuts import best_cuts
 from polydx.judge.folds import Folds, read_folds
 from polydx.model.classifier import load_classifier

@@ -1,7 +1,6 @@
 """Where a neural job runs, and how many cores it takes."""
 
 import faulthandler
-import functools
 import hashlib
 import os
 import resource
@@ -11,6 +10,7 @@ from functools import cache
 import torch
 
 from polydx.errors import UserError
+from polydx.train.gpus import claim_gpu
 
 ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 
@@ -53,12 +53,18 @@ def avoid_broken_amx() -> None:
         os.environ[ISA_VARIABLE] = "AVX512_CORE_FP16"
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, *, claims: bool = True) -> torch.device:
     """Turn the setting `compute.device` into a device.
+
+    Args:
+        name: The setting.
+        claims: Whether this process takes one GPU for itself, beside other jobs; the first call in a process decides.
 
     Raises:
         UserError: When `cuda` is asked for and there is none.
     """
+    if claims and name != "cpu":
+        claim_gpu()
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("compute.device", "is cuda, but no GPU is visible", "use auto or cpu")
     if name == "cpu" or not torch.cuda.is_available():
@@ -86,7 +92,6 @@ def bf16_available(device: torch.device) -> bool:
     return seconds[torch.float32] > BF16_PAYS * seconds[torch.bfloat16]
 
 
-@functools.cache
 @cache
 def matrix_rate(device: torch.device, bf16: bool) -> float:
     """FLOPs a second of matrix products in the precision that training multiplies in.

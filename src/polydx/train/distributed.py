@@ -6,7 +6,6 @@ hooks inside each backward pass, which wait for weight gradients that the inner 
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -16,9 +15,7 @@ from torch import Tensor, nn
 
 from polydx.errors import UserError
 from polydx.train.device import pick_device
-
-SIZE_VARIABLE = "WORLD_SIZE"
-"""Where launchers say how many processes they started."""
+from polydx.train.launcher import SIZE_VARIABLE, started_processes
 
 Total = Callable[[Tensor], Tensor]
 """Sum of a tensor over the processes that share a batch; gradients flow through it."""
@@ -91,7 +88,7 @@ class Processes:
             UserError: A launcher started more processes than share this job's work.
             RuntimeError: This process would do another job than process 0.
         """
-        started = int(os.environ.get(SIZE_VARIABLE, "1"))
+        started = started_processes()
         if started > self.size:
             raise UserError(SIZE_VARIABLE, f"is {started}, but this job runs in one process", "start it by itself")
         digest = float(int(hashlib.sha256(job.encode()).hexdigest()[:12], 16))
@@ -114,8 +111,10 @@ def join(device: str) -> Processes:
     Args:
         device: The setting `compute.device`.
     """
-    chosen = pick_device(device)
-    if int(os.environ.get(SIZE_VARIABLE, "1")) == 1:
+    alone = started_processes() == 1
+    # Processes that share a job take the GPUs by their numbers.
+    chosen = pick_device(device, claims=alone)
+    if alone:
         return Processes(device=chosen)
     # Takes seconds, which a job of one process needn't spend.
     from accelerate import PartialState
