@@ -149,6 +149,7 @@ def main() -> None:
     prepare(options.threads, seed=0)
     paths = RunPaths(options.run)
     settings = load_settings(paths.settings)
+    stack = settings.stack
     records, folds = read_records(paths.records, paths.labels), read_folds(paths.folds)
     train = np.flatnonzero(records.table[PART].to_numpy() == TRAIN)
     tokenizer = load_tokenizer(paths.student(0).model)
@@ -156,7 +157,7 @@ def main() -> None:
     students = [
         read_student(paths.student(job).model, tokens, train[folds.validation(job)]) for job in range(folds.jobs)
     ]
-    rule = DecisionRule(settings.stack.threshold_prior, settings.stack.min_labels, settings.stack.max_labels)
+    rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds)
     summary = measure(paths, folds, students, rule) | {f"speedup_at_{TIMED_SPEED}": timed(students[0], tokens)}
     write_json(options.output.with_suffix(".json"), summary)
     draw(summary["curves"], summary["full_macro_f1"], options.output.with_suffix(".png"))

@@ -64,7 +64,7 @@ def planted(rows: int, rates: Scores, members: int, seed: int) -> tuple[StackInp
 
 def score(probabilities: Floats, targets: Mask) -> float:
     """Macro-F1 with thresholds from one half of the rows for the other."""
-    rule, half = DecisionRule(20.0, 0, targets.shape[1]), np.arange(len(targets)) % 2
+    rule, half = DecisionRule(20.0, 0, targets.shape[1], "shrunk"), np.arange(len(targets)) % 2
     return macro_f1(cross_fitted_decisions(probabilities, targets, half, rule), targets)
 
 

@@ -1,12 +1,13 @@
 """After a run: the student's smaller forms, each judged out of fold, and those shipped whose score holds.
 
 Every fold student is made smaller with nothing of its validation rows and predicts them; the forms are then scored as
-the student itself is. Only what stays within the bound is made of the student on all rows and shipped.
+the student itself is. Only what stays within the bound is made of the student on all rows and shipped, with the
+thresholds of its own that it was judged by, and with the student's early exits where they fit.
 """
 
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,18 @@ import torch
 from polydx.artifacts import Floats, read_array, replacing, write_json
 from polydx.config import Compress, Compute, Stack
 from polydx.contest.records import DUPLICATE_GROUP, PART, TEXT, TRAIN, Records, read_records
-from polydx.deploy.forms import FormName, Material, Sizes, SmallerForm, make_form
+from polydx.deploy.exit_savings import has_exits
+from polydx.deploy.forms import KEEP_EXITS, FormName, Material, Sizes, SmallerForm, make_form
 from polydx.deploy.shipping import Verdict, judge_forms
 from polydx.deploy.student_card import StudentCard, read_card, write_card
 from polydx.deploy.student_model import load_model
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.errors import UserError
-from polydx.judge.folds import read_folds
+from polydx.judge.folds import Folds, read_folds
 from polydx.judge.metrics import Mask
 from polydx.judge.nested import outer_folds
 from polydx.model.encoders import load_tokenizer
+from polydx.model.exit_speeds import copy_exits
 from polydx.model.tokens import encode
 from polydx.paths import RunPaths
 from polydx.progress import Reporter
@@ -54,31 +57,42 @@ def run(paths: RunPaths, compress: Compress, stack: Stack, compute: Compute, see
     prepare(compute.threads, seed)
     card, records, folds = read_card(shipped), read_records(paths.records, paths.labels), read_folds(paths.folds)
     targets, scored = records.targets(), folds.scored()
-    found: dict[FormName, list[Floats]] = {name: [] for name in compress.forms}
-    with Reporter("compress", folds.jobs * len(compress.forms), "fold students' forms") as reporter:
-        for job in range(folds.jobs):
-            for name in compress.forms:
-                learned = folds.training(job)
-                probabilities = _validated(paths.student(job).model, name, records, learned, card, compress, seed)
-                found[name].append(probabilities)
-                reporter.step(note=name)
-    verdicts = judge_forms(
+    forms = _out_of_fold(paths, records, folds, card, compress, seed)
+    known = targets[scored] > 0
+    rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds)
+    judged = judge_forms(
         folds.out_of_fold([read_array(paths.student(job).validation) for job in range(folds.jobs)])[scored],
-        {name: folds.out_of_fold(arrays)[scored] for name, arrays in found.items()},
-        targets[scored] > 0,
+        forms,
+        known,
         outer_folds(folds, targets, records.part(TRAIN)[DUPLICATE_GROUP].to_numpy(dtype=np.int64), seed),
-        DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels),
+        rule,
         compress.max_drop,
     )
+    verdicts = [_about_exits(verdict, name, shipped) for name, verdict in zip(compress.forms, judged, strict=True)]
     with replacing(paths.submission / FORMS) as folder:
         folder.mkdir()
         for name, verdict in zip(compress.forms, verdicts, strict=True):
             if verdict.ships:
-                _ship(shipped, folder / name, name, records, card, compress, seed)
+                own = replace(card, thresholds=tuple(rule.fit(forms[name], known).tolist()))
+                _ship(shipped, folder / name, name, records, own, compress, seed)
         write_json(folder / "verdicts.json", [asdict(verdict) for verdict in verdicts])
     for verdict in verdicts:
         print(f"compress {verdict.form}: {verdict.reason}", file=sys.stderr)
     return verdicts
+
+
+def _out_of_fold(
+    paths: RunPaths, records: Records, folds: Folds, card: StudentCard, compress: Compress, seed: int
+) -> dict[str, Floats]:
+    """Out-of-fold probabilities of every form, `[scored rows, labels]`."""
+    found: dict[FormName, list[Floats]] = {name: [] for name in compress.forms}
+    with Reporter("compress", folds.jobs * len(compress.forms), "fold students' forms") as reporter:
+        for job in range(folds.jobs):
+            student, learned = paths.student(job).model, folds.training(job)
+            for name in compress.forms:
+                found[name].append(_validated(student, name, records, learned, card, compress, seed))
+                reporter.step(note=name)
+    return {name: folds.out_of_fold(arrays)[folds.scored()] for name, arrays in found.items()}
 
 
 def _validated(
@@ -96,11 +110,21 @@ def _validated(
 def _ship(
     student: Path, target: Path, name: FormName, records: Records, card: StudentCard, compress: Compress, seed: int
 ) -> None:
-    """Write one form of the student on all rows; its thresholds are the student's own."""
+    """Write one form of the student on all rows; `card` holds the form's own thresholds."""
     everything = np.ones(int((records.table[PART] == TRAIN).sum()), dtype=bool)
     with tempfile.TemporaryDirectory(prefix="polydx_compress_") as work:
         _form(student, name, records, everything, card, compress, seed, Path(work)).write(target)
     write_card(target, card)
+    if name in KEEP_EXITS:
+        copy_exits(student, target)
+
+
+def _about_exits(verdict: Verdict, name: FormName, student: Path) -> Verdict:
+    """Add to a shipped form's verdict what becomes of the student's early exits, if it has any."""
+    if not verdict.ships or not has_exits(student):
+        return verdict
+    fate = "early exits kept" if name in KEEP_EXITS else "early exits lost, they need the student's own layers"
+    return replace(verdict, reason=f"{verdict.reason}; {fate}")
 
 
 def _form(

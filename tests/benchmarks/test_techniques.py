@@ -101,7 +101,7 @@ def test_differences_and_intervals_are_those_of_a_plain_paired_bootstrap(
     draw = np.random.default_rng(0)
     targets = draw.random((rows, labels)) < 0.4
     parts = (np.arange(rows) % 2, np.arange(rows) // 30)
-    rule = DecisionRule(prior=5.0, min_labels=0, max_labels=labels)
+    rule = DecisionRule(prior=5.0, min_labels=0, max_labels=labels, method="shrunk")
     found = {
         name: {seed: draw.random((rows, labels), dtype=np.float32) * 0.5 + noise * targets for seed in (0, 1)}
         for name, noise in (("plain", np.float32(0.2)), ("own", np.float32(0.4)))

@@ -45,7 +45,7 @@ def test_a_written_form_scores_as_it_did(
         again = loaded.score(batch["input_ids"], batch["attention_mask"])
         whole = student.tokenizer(TEXTS, return_tensors="pt", padding=True)
         expected = student.score(whole["input_ids"], whole["attention_mask"])
-    torch.testing.assert_close(again, found, atol=1e-3, rtol=0)
+    torch.testing.assert_close(again, found, atol=1e-6, rtol=0)
     torch.testing.assert_close(found, expected, atol=5e-3, rtol=0)
     if name == "int8-static":
         onnx_folder_predicts_but_does_not_explain(folder, tmp_path)

@@ -7,7 +7,7 @@ from polydx.deploy.shipping import cross_fitted_f1, judge_forms, verdict
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.metrics import label_scores
 
-RULE = DecisionRule(prior=5.0, min_labels=0, max_labels=3)
+RULE = DecisionRule(prior=5.0, min_labels=0, max_labels=3, method="shrunk")
 
 
 @pytest.mark.parametrize(("score", "ships"), [(0.9, True), (0.75, True), (0.745, True), (0.7449, False), (0.0, False)])

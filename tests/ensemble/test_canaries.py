@@ -167,7 +167,7 @@ def wavering(rows=150, labels=40, seed=2):
 @pytest.mark.parametrize("leak", ["thresholds", "calibrator"])
 def test_a_planted_leak_scores_above_chance_on_noise_and_nesting_does_not(leak):
     inputs = wavering()
-    rule = DecisionRule(0.0, 0, inputs.targets.shape[1])
+    rule = DecisionRule(0.0, 0, inputs.targets.shape[1], "shrunk")
     verdict = judge_candidate(single(inputs, 0), NestedFolds(inputs.targets, inputs.fold_of_row, rule), rule)
     leaked = verdict.flattered
     if leak == "calibrator":

@@ -14,7 +14,7 @@ from polydx.judge.nested import NestedFolds
 RECIPE = StackerRecipe(
     trees=10, learning_rate=0.1, leaves=4, min_leaf_rows=10, frequent_positives=40, threads=1, seed=0
 )
-RULE = DecisionRule(10.0, 0, 6)
+RULE = DecisionRule(10.0, 0, 6, "shrunk")
 
 
 def inputs_of(targets, seed=0, jobs=4, test_rows=50):
@@ -99,7 +99,7 @@ def test_thresholds_fitted_on_the_scored_rows_show_as_optimism():
     targets = draw.random((200, 20)) < 0.06
     noise = draw.random((1, 200, 20)).astype(np.float32)
     inputs = Inputs(("a",), noise, noise[:, None, :30], targets, np.arange(200) % 4)
-    rule = DecisionRule(0.0, 0, 20)
+    rule = DecisionRule(0.0, 0, 20, "shrunk")
     verdict = judge_candidate(single(inputs, 0), NestedFolds(targets, inputs.fold_of_row, rule), rule)
     chance = best_constant_prediction_f1(targets)
     assert macro_f1(verdict.flattered, targets) > chance + 0.02 > macro_f1(verdict.decided, targets) + 0.01

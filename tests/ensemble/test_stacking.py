@@ -36,7 +36,7 @@ def halves(inputs, targets):
 def test_it_uses_the_record_to_know_whom_to_believe():
     (fitting, known), (scored, truth) = halves(*problem())
     fused = fit_stacker(fitting, known, replace(RECIPE, trees=80, learning_rate=0.2)).predict(scored)
-    rule = DecisionRule(10.0, 0, 5)
+    rule = DecisionRule(10.0, 0, 5, "shrunk")
     assert fused.shape == truth.shape and fused.dtype == np.float32
     stacked = macro_f1(rule(fused, truth, fused), truth)
     plain = macro_f1(rule(mean(scored.members), truth, mean(scored.members)), truth)
@@ -99,7 +99,7 @@ def test_trees_on_the_rows_that_the_combination_gets_wrong_are_as_good(frequent_
     assert rows[1] < 0.7 * rows[0]
     predicted = [stacker.predict(scored) for stacker in (whole, sampled)]
     np.testing.assert_allclose(predicted[1].mean(axis=0), predicted[0].mean(axis=0), atol=0.01)
-    rule = DecisionRule(10.0, 0, 3)
+    rule = DecisionRule(10.0, 0, 3, "shrunk")
     scores = [macro_f1(rule(fused, truth, fused), truth) for fused in predicted]
     assert scores[1] > scores[0] - 0.02
 

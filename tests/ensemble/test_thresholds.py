@@ -214,7 +214,7 @@ def test_probabilities_outside_their_range_are_refused():
 def test_thresholds_fitted_on_the_scored_rows_flatter_and_cross_fitting_shows_it():
     draw = np.random.default_rng(1)
     targets, scores = draw.random((300, 30)) < 0.05, draw.random((300, 30)).astype(np.float32)
-    rule, half = DecisionRule(0.0, 0, 30), np.arange(300) < 150
+    rule, half = DecisionRule(0.0, 0, 30, "shrunk"), np.arange(300) < 150
     leaked = macro_f1(rule(scores, targets, scores), targets)
     honest = np.empty_like(targets)
     honest[half] = rule(scores[~half], targets[~half], scores[half])

@@ -21,11 +21,17 @@ def predict(
     speed: Annotated[
         float | None, typer.Option(help="Share of the work to save, for a student with early exits; 0 saves none.")
     ] = None,
+    exit_rule: Annotated[
+        Literal["similarity", "patience", "entropy"],
+        typer.Option(
+            help="With --speed: a record leaves once its answer hardly changes, its labels stay, or it is sure."
+        ),
+    ] = "similarity",
 ) -> None:
     """Label new records with a deployed student."""
     from polydx.deploy import predict as prediction
 
-    prediction.predict(model, source, target, prediction.Wanted(give, explain, skip_bad, speed))
+    prediction.predict(model, source, target, prediction.Wanted(give, explain, skip_bad, speed, exit_rule))
 
 
 @app.command()

@@ -90,7 +90,7 @@ def attributions(model: StudentModel, input_ids: Tensor, attention_mask: Tensor,
         chosen = torch.from_numpy(columns[:, rank]).to(logits.device)
         picked = logits.gather(1, chosen.clamp(min=0)[:, None])[:, 0] * (chosen != NO_LABEL)
         (gradient,) = torch.autograd.grad(picked.sum(), embedded, retain_graph=rank + 1 < ranks)
-        shares[:, rank] = ((gradient * embedded).sum(-1) * attention_mask).detach().float().cpu().numpy()
+        shares[:, rank] = ((gradient.float() * embedded.float()).sum(-1) * attention_mask).detach().cpu().numpy()
     return shares
 
 

@@ -24,6 +24,9 @@ from polydx.model.tokens import IntArray, encode
 from polydx.train.batching import batches_by_tokens
 
 FormName = Literal["bf16", "vocabulary", "neurons", "low_rank", "heads", "onnx", "int8", "int8-static"]
+KEEP_EXITS: tuple[FormName, ...] = ("bf16", "vocabulary")
+"""Forms whose layers give what the student's give, so that its early exits and their speeds hold for them. Without some
+neurons the states are others than those that exits were trained on, and ONNX runs all layers at once."""
 CALIBRATION_TOKENS = 4096
 """Padded tokens in a batch of calibration rows; their activations are kept."""
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from polydx.artifacts import replacing
 from polydx.deploy.onnx_runtime import Batch, IntArray
-from polydx.deploy.student_model import StudentModel
+from polydx.deploy.student_model import StudentModel, in_fp32
 from polydx.model.attention import attend_by_products
 from polydx.model.layers import classify
 
@@ -42,7 +42,7 @@ def export_onnx(model: StudentModel, target: Path) -> None:
     """Write a student as ONNX, fp32, for batches of any size and length.
 
     Args:
-        model: In fp32, on the CPU, in evaluation mode.
+        model: On the CPU, in evaluation mode; left as it is.
         target: The file.
     """
     import onnx
@@ -53,7 +53,7 @@ def export_onnx(model: StudentModel, target: Path) -> None:
     names = ("input_ids", "attention_mask")
     with _quiet_exporter():
         program = torch.onnx.export(
-            _Logits(model).train(False),
+            _Logits(in_fp32(model)).train(False),
             (input_ids, torch.ones_like(input_ids)),
             input_names=names,
             output_names=("logits",),

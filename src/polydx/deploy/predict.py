@@ -23,8 +23,9 @@ from polydx.deploy.blocks import BlockWriter
 from polydx.deploy.explain import explain
 from polydx.deploy.raw_records import is_read_whole, sound_records, take_survey
 from polydx.deploy.student_card import read_card
-from polydx.deploy.student_model import LoadedStudent, load_student
+from polydx.deploy.student_model import EXIT_RULE, LoadedStudent, load_student
 from polydx.errors import UserError
+from polydx.model.exit_rules import Kind
 from polydx.model.tokens import encode
 from polydx.progress import Reporter
 from polydx.provenance import code_hash
@@ -48,12 +49,14 @@ class Wanted:
         explain: Whether to write, for each decided label, the words that drove it: parts of the record's text.
         skip_bad: Whether to leave malformed records out instead of refusing the table.
         speed: Share of the work to save by early exits; None runs every layer of any student.
+        exit_rule: When a record leaves, at a speed.
     """
 
     give: Give
     explain: bool
     skip_bad: bool
     speed: float | None = None
+    exit_rule: Kind = EXIT_RULE
 
 
 def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
@@ -81,7 +84,7 @@ def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
     survey = take_survey(source, card)
     if not wanted.skip_bad:
         survey.refuse_faults(source, "mend them, or leave them out with --skip-bad")
-    student = load_student(folder, wanted.speed)
+    student = load_student(folder, wanted.speed, wanted.exit_rule)
     device = torch.device("cpu") if student.model is None else pick_device("auto")
     student.to(device)
 

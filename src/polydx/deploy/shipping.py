@@ -44,7 +44,10 @@ def judge_forms(
 ) -> list[Verdict]:
     """Score every form as the student itself is scored, and say which ones ship.
 
-    Each form gets thresholds of its own: a row is decided by those fitted on the other folds' rows.
+    Every form gets thresholds of its own, here and where it ships: pruning and int8 push some labels' probabilities to
+    one side, which the student's thresholds would count as errors and refitted ones take back, at no cost to who uses
+    the form. Here a row is decided by those fitted on the other folds' rows; what ships has `rule.fit` of all of them,
+    as the student itself has.
 
     Args:
         student: `[rows, labels]`, out-of-fold probabilities of the fold students, in fp32 and whole.

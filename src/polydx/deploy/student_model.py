@@ -1,5 +1,6 @@
 """A shipped student, loaded: a raw record to the text it reads, its logits, and what they decide."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +29,13 @@ from polydx.model.exit_speeds import read_speed
 from polydx.model.exits import Exits, load_exits
 from polydx.model.layers import classify
 from polydx.text.cleaner import RecordCleaner
+from polydx.train.device import avoid_broken_amx
 
 StudentModel = BertForSequenceClassification | ErnieForSequenceClassification
 ONNX_FILE = "model.onnx"
 """In place of a stock model's weights, in the folder of a form that no stock class has."""
 EXIT_RULE: Kind = "similarity"
-"""The rule behind the speed of a deployed student: the one made for many labels (F-PABEE)."""
+"""The rule behind the speed of a deployed student where none is named: the one made for many labels (F-PABEE)."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,13 @@ class LoadedStudent:
         return [self.card.labels[column] for column in columns]
 
 
-def load_student(folder: Path, speed: float | None = None) -> LoadedStudent:
+def load_student(folder: Path, speed: float | None = None, exit_rule: Kind = EXIT_RULE) -> LoadedStudent:
     """Load a student's folder.
 
     Args:
         folder: The folder.
         speed: Share of the work to save by early exits, 0 for none of it; None leaves exits alone.
+        exit_rule: When a record leaves, at a speed.
 
     Raises:
         UserError: It has no complete card, no readable model or tokenizer, they don't belong together, or it has no
@@ -131,17 +134,17 @@ def load_student(folder: Path, speed: float | None = None) -> LoadedStudent:
         raise UserError(str(folder), f"{STUDENT_FILE} and config.json differ in labels", "ship the student again")
     cleaner = RecordCleaner(card.columns.sections, card.headings, card.placeholders, card.language)
     score = load_onnx(onnx, torch.get_num_threads()) if model is None else None
-    early = None if speed is None else load_early_exits(folder, speed)
+    early = None if speed is None else load_early_exits(folder, speed, exit_rule)
     return LoadedStudent(card, model, score, load_tokenizer(folder), cleaner, early)
 
 
-def load_early_exits(folder: Path, speed: float) -> EarlyExits:
-    """Load the exits of a student's folder at one speed.
+def load_early_exits(folder: Path, speed: float, exit_rule: Kind = EXIT_RULE) -> EarlyExits:
+    """Load the exits of a student's folder at one speed of one rule.
 
     Raises:
         UserError: It has none, or not this speed.
     """
-    rule, cuts = read_speed(folder, EXIT_RULE, speed)
+    rule, cuts = read_speed(folder, exit_rule, speed)
     return EarlyExits(load_exits(folder), rule, cuts)
 
 
@@ -154,7 +157,7 @@ def word_embedding(model: StudentModel) -> nn.Embedding:
 
 
 def load_model(folder: Path) -> StudentModel:
-    """Load a student's stock model, in evaluation mode, fp32.
+    """Load a student's stock model, in evaluation mode, fp32; in bf16 where its weights are: so that form was judged.
 
     Raises:
         UserError: There is none.
@@ -162,11 +165,24 @@ def load_model(folder: Path) -> StudentModel:
     try:
         with quietly():
             loaded: object = AutoModelForSequenceClassification.from_pretrained(
-                str(folder), trust_remote_code=False, dtype=torch.float32
+                str(folder), trust_remote_code=False, dtype="auto"
             )
     except (OSError, ValueError) as error:
         problem = f"holds no readable model ({type(error).__name__})"
         raise UserError(str(folder), problem, "ship the student again (polydx submit)") from error
     if not isinstance(loaded, BertForSequenceClassification | ErnieForSequenceClassification):
         raise UserError(str(folder), f"holds a {type(loaded).__name__}", "name the folder of a student")
+    if loaded.dtype == torch.bfloat16:
+        avoid_broken_amx()
+    else:
+        module: nn.Module = loaded
+        module.float()
     return loaded
+
+
+def in_fp32(model: StudentModel) -> StudentModel:
+    """Copy a student, in fp32."""
+    copied = copy.deepcopy(model)
+    module: nn.Module = copied
+    module.float()
+    return copied

@@ -93,7 +93,7 @@ def add_pooling_layer(body: PreTrainedModel) -> None:
     Its queries are zero, so every token attends evenly to all; values pass as they are, times `MEAN_GAIN`; the
     feed-forward part adds nothing. The first token leaves as LayerNorm(h_0 + 4 mean(h)), the direction of the mean much
     like the teachers' normalised one. Training goes on from there: attention learns where to look. Only the first
-    token of a last layer is ever needed (`polydx.model.first_token`), so it costs a fifth of another layer.
+    token of a last layer is ever needed (`first_token` in `polydx.model.layers`), so it costs a fifth of another layer.
     """
     layers = cast("nn.ModuleList", body.get_submodule("encoder.layer"))
     layer = copy.deepcopy(layers[-1])

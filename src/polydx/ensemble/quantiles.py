@@ -55,7 +55,8 @@ def match_distribution(values: Floats, reference: Floats) -> Floats:
 def match_thresholds(thresholds: Scores, fitted_on: Floats, used_on: Floats) -> Scores:
     """Move each label's threshold so that it parts off the same share of rows in another distribution.
 
-    What a shipped student needs: it meets records one by one, and has no distribution of its own at hand to map.
+    For a model that meets records one by one and has no distribution of its own at hand to map. No shipped student is
+    made so yet: `benchmarks/threshold_transfer.py` compares it with the fold students' thresholds as they are.
 
     Args:
         thresholds: `[labels]`.

@@ -36,7 +36,7 @@ class DecisionRule:
     prior: float
     min_labels: int
     max_labels: int
-    method: ThresholdMethod = "shrunk"
+    method: ThresholdMethod
     threads: int = 1
 
     def fit(self, probabilities: Floats, targets: Mask) -> Scores:

@@ -57,7 +57,7 @@ def run_with_exits(
     streak, before = torch.zeros_like(places), None
     for number, (layer, head) in enumerate(zip(below, exits.heads, strict=True)):
         hidden = run_layer(layer, hidden, key_mask(mask)).hidden
-        found = head(hidden, mask).float()
+        found = head(hidden.float(), mask).float()
         probabilities = found.sigmoid()
         leaves, streak = update(rule, probabilities, before, streak, cuts)
         logits[places[leaves]], taken[places[leaves]] = found[leaves], number

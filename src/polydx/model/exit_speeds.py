@@ -1,5 +1,6 @@
 """The speed knob as it travels with a student: its rules' settings by the share of work to save."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor
 from polydx.artifacts import read_json, write_json
 from polydx.errors import UserError
 from polydx.model.exit_rules import KINDS, NEVER, ExitRule, Kind, cuts_at_rates, set_speed
+from polydx.model.exits import EXITS_FILE
 
 SPEEDS_FILE = "exits.json"
 SPEEDS = tuple(tenth / 10 for tenth in range(1, 9))
@@ -35,6 +37,13 @@ def speed_table(probabilities: Tensor, rates: Sequence[float], shares: Tensor) -
     return {"cuts": cuts.tolist(), "rules": rules}
 
 
+def copy_exits(source: Path, target: Path) -> None:
+    """Copy a student's exits and their settings, if it has any, into a folder whose model has the same states."""
+    for name in (EXITS_FILE, SPEEDS_FILE):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
 def save_speeds(table: Mapping[str, object], folder: Path) -> None:
     """Write the settings beside a student's exits."""
     write_json(folder / SPEEDS_FILE, table)
@@ -52,7 +61,8 @@ def read_speed(folder: Path, kind: Kind, speed: float) -> tuple[ExitRule, Tensor
         UserError: The student has no exits, or no settings for this speed.
     """
     if not (folder / SPEEDS_FILE).is_file():
-        raise UserError(str(folder), "is a student without early exits", "train it with distil.exits")
+        fix = "train it with distil.exits, or name the student that this form was made of"
+        raise UserError(str(folder), "is a student without early exits", fix)
     table = read_json(folder / SPEEDS_FILE)
     rules = {0.0: NEVER} | {float(share): ExitRule(**rule) for share, rule in table["rules"][kind].items()}
     if speed not in rules:

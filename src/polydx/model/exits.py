@@ -19,7 +19,8 @@ EXITS_FILE = "exits.safetensors"
 class Exits(nn.Module):
     """Heads after every layer but the last: the normalised mean of the tokens and one linear layer each.
 
-    The first token of a lower layer has seen little yet; the mean of the tokens costs next to nothing.
+    The first token of a lower layer has seen little yet; the mean of the tokens costs next to nothing. They stay fp32
+    also over a student whose layers are bf16.
 
     Args:
         width: Of the student.
@@ -39,7 +40,7 @@ class Exits(nn.Module):
             hidden: `[batch, tokens, width]` that leaves each layer but the last.
             attention_mask: `[batch, tokens]`, 1 for real tokens.
         """
-        return [head(states, attention_mask).float() for head, states in zip(self.heads, hidden, strict=True)]
+        return [head(states.float(), attention_mask).float() for head, states in zip(self.heads, hidden, strict=True)]
 
 
 def save_exits(exits: Exits, folder: Path) -> None:
