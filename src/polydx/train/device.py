@@ -1,7 +1,6 @@
 """Where a neural job runs, and how many cores it takes."""
 
 import faulthandler
-import functools
 import hashlib
 import os
 import resource
@@ -23,11 +22,21 @@ RATE_SIZES = {"cpu": 1024, "cuda": 8192}
 """Rows and columns of a product that keeps a device busy, by its type."""
 
 
+CUBLAS_VARIABLE, CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+"""Eight buffers of 4 MiB: one of the two settings with which cuBLAS gives the same bits at every start."""
+
+
 def prepare(threads: int, seed: int) -> None:
-    """Bound the process to `threads` cores and seed torch; same seed and threads give the same bytes."""
+    """Bound the process to `threads` cores and seed torch; same seed and threads give the same bytes.
+
+    Must run before the process's first product on a GPU, when cuBLAS settles.
+    """
     avoid_broken_amx()
+    os.environ.setdefault(CUBLAS_VARIABLE, CUBLAS_WORKSPACE)
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
+    # An operation without a deterministic kernel raises. `warn_only` would not just let it pass: the backward passes
+    # of fused attention on a GPU, which have both kinds, take the other one then.
     torch.use_deterministic_algorithms(True)
     # It would fill every new tensor with NaN, 4% of a step here, to show reads of memory that nobody wrote.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -86,7 +95,6 @@ def bf16_available(device: torch.device) -> bool:
     return seconds[torch.float32] > BF16_PAYS * seconds[torch.bfloat16]
 
 
-@functools.cache
 @cache
 def matrix_rate(device: torch.device, bf16: bool) -> float:
     """FLOPs a second of matrix products in the precision that training multiplies in.
