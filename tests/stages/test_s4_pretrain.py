@@ -51,7 +51,14 @@ OUTPUTS = {"config.json", "model.safetensors", "pretraining.json", "tokenizer.js
 
 
 def compute(seconds: float) -> Compute:
-    return Compute(cores=1, threads=1, pretraining_threads=1, device="cpu", checkpoint_seconds=seconds)
+    return Compute(
+        cores=1,
+        threads=1,
+        pretraining_threads=1,
+        device="cpu",
+        packing="auto",
+        checkpoint_seconds=seconds,
+    )
 
 
 def encoder(**changes: Any) -> Encoder:
@@ -121,14 +128,15 @@ from polydx.config import Compute, Encoder
 from polydx.paths import RunPaths
 from polydx.stages import s4_pretrain
 encoder = Encoder.model_validate_json(sys.argv[2])
-compute = Compute(cores=1, threads=1, pretraining_threads=1, device="cpu", checkpoint_seconds=1e-9)
+compute = Compute.model_validate_json(sys.argv[3])
 s4_pretrain.run(RunPaths("run", runs=Path(sys.argv[1])), "small", encoder, "zh", compute, 0)
 """
 
 
 def test_killed_and_resumed_gives_the_same_bytes(paths: RunPaths) -> None:
     settings = encoder(pretrain={"epochs": 10})
-    arguments = [sys.executable, "-c", CHILD, str(paths.runs), settings.model_dump_json()]
+    often = compute(1e-9).model_dump_json()
+    arguments = [sys.executable, "-c", CHILD, str(paths.runs), settings.model_dump_json(), often]
     child = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, start_new_session=True)
     checkpoint = paths.checkpoints("pretrain-small")
     deadline = time.monotonic() + 60

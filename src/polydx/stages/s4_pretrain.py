@@ -25,6 +25,7 @@ from polydx.model.tokenizers import new_tokenizer
 from polydx.paths import RunPaths
 from polydx.provenance import code_hash
 from polydx.semi.masked_language import Outcome, mask_texts, pretrain
+from polydx.stages.recipes import packs
 from polydx.text.normalise import Language
 from polydx.train.checkpoint import clear_checkpoint
 from polydx.train.device import bf16_available, job_seed, pick_device, prepare
@@ -74,6 +75,7 @@ def run(paths: RunPaths, name: str, encoder: Encoder, language: Language, comput
         device = pick_device(compute.device)
         recipe = _recipe(encoder.pretrain, compute, bf16_available(device), own_seed)
         use_own_attention(model)
+        packed = packs(compute, device, recipe.bf16)
         outcome = pretrain(
             model,
             seen,
@@ -82,7 +84,8 @@ def run(paths: RunPaths, name: str, encoder: Encoder, language: Language, comput
             name=f"s4 pretrain {name}",
             device=device,
             checkpoint=checkpoint,
-            depends_on=code_hash(__name__),
+            depends_on=f"{code_hash(__name__)} {packed}",
+            packed=packed,
         )
 
     with replacing(paths.encoder(name)) as folder:
