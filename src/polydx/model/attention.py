@@ -8,6 +8,7 @@ kernel is the faster one.
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -70,13 +71,14 @@ def attend_packed(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, lon
         `[1, tokens of all records, heads, width]`.
     """
     if query.device.type == "cuda" and query.dtype == torch.bfloat16 and query.shape[-1] % VARLEN_STEP == 0:
-        one_behind_the_other = [each.squeeze(0).transpose(0, 1) for each in (query, key, value)]
-        found: Tensor = varlen_attn(*one_behind_the_other, bounds, bounds, longest, longest)
+        queries, keys, values = (each.squeeze(0).transpose(0, 1) for each in (query, key, value))
+        found = cast("Tensor", varlen_attn(queries, keys, values, bounds, bounds, longest, longest))
         return found.unsqueeze(0)
-    return _attend_each(query, key, value, bounds)
+    each: Tensor = _attend_each(query, key, value, bounds)
+    return each
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _attend_each(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor) -> Tensor:
     """Hidden from the compiler, which would make a graph for each batch's bounds."""
     records = [

@@ -4,8 +4,7 @@ A record attends to itself alone, by variable-length attention (`attention.atten
 positions that they have in a padded batch, so that states and gradients are the same. What stands before and after the
 layers sees padded batches: word embeddings, so that perturbations move and norm what they do anyway, and heads.
 
-It pays on a GPU, whose batches are wide. A record's padding in batches sorted by length is 1 to 3% on a CPU, where
-there is no kernel for it.
+It is for GPUs. Elsewhere there is no kernel for it, and in batches sorted by length only 1 to 3% is padding.
 """
 
 from collections.abc import Callable
@@ -53,7 +52,7 @@ class Packing(NamedTuple):
     def unpack(self, packed: Tensor) -> Tensor:
         """`[1, real tokens, width]` to `[batch, tokens, width]`, zeros at padding."""
         padded = packed.new_zeros(self.batch * self.tokens, packed.shape[2])
-        return padded.index_copy(0, self.places, packed[0]).unflatten(0, (self.batch, self.tokens))
+        return padded.index_copy(0, self.places, packed[0]).view(self.batch, self.tokens, -1)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, _mask: Tensor | None) -> Tensor:
         """`attend_packed` as an `Attend`; what is packed needs no mask."""
