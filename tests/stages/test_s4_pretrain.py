@@ -57,6 +57,7 @@ def compute(seconds: float) -> Compute:
         pretraining_threads=1,
         device="cpu",
         packing="auto",
+        compile=False,
         checkpoint_seconds=seconds,
     )
 
@@ -200,6 +201,22 @@ def test_too_few_positions_are_an_error(paths: RunPaths, tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"encoders\.hub\.pretrain\.max_tokens: is 33; stay within"):
         s4_pretrain.run(paths, "hub", settings, "zh", compute(1e9), 0)
     assert not paths.encoder("hub").exists()
+
+
+def test_encoders_are_compiled_when_told(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    compiled = compute(1e9).model_copy(update={"compile": True})
+    with pytest.raises(UserError, match=r"compute\.compile: is true, but there is no C\+\+ compiler"):
+        s4_pretrain.run(paths, "small", encoder(), "zh", compiled, 0)
+
+
+def test_packed_texts_train_an_encoder_as_well(paths: RunPaths) -> None:
+    losses = []
+    for packing in ("off", "on"):
+        chosen = compute(1e9).model_copy(update={"packing": packing})
+        s4_pretrain.run(paths, "small", encoder(pretrain={"epochs": 1}), "zh", chosen, 0)
+        losses.append(read_json(paths.encoder("small") / "pretraining.json")["heldout_loss_after"])
+    assert losses[1] == pytest.approx(losses[0], abs=0.02)
 
 
 def test_held_out_groups_are_whole() -> None:

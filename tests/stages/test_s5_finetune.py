@@ -280,6 +280,12 @@ def test_packing_changes_no_more_than_rounding_and_leaves_linear_attention_out(
     assert (shapes == {1}) == packed, "one row holds all records of a batch"
 
 
+def test_members_are_compiled_when_told(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UserError, match=r"compute\.compile: is true, but there is no C\+\+ compiler"):
+        finetune(paths, transformer(), compute=COMPUTE.model_copy(update={"compile": True}))
+
+
 def test_techniques_compose(paths: RunPaths) -> None:
     member = transformer(
         adversary={"method": "pgd", "target": "table"},

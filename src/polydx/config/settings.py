@@ -176,6 +176,10 @@ class Compute(Section):
     """Whether pre-training and members run their encoder's layers without padding: always, never, or on a GPU in bf16.
 
     Linear attention, the distilled student and what frozen layers make of the records stay padded."""
+    compile: bool
+    """Whether pre-training and members compile their encoder's layers, those above kept states of frozen ones excepted.
+
+    PGD and VAT save less then: what is compiled computes all gradients, also those that an inner pass doesn't need."""
     checkpoint_seconds: Rate
     """Seconds between checkpoints inside a training job."""
 
