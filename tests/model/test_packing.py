@@ -122,6 +122,12 @@ def test_layers_above_frozen_ones_are_packed() -> None:
     assert_same(*steps)
 
 
+def test_checkpointed_layers_are_packed() -> None:
+    packed, padded = new_model(packed=True), new_model(packed=False)
+    packed.encoder.gradient_checkpointing_enable({"use_reentrant": False})
+    assert_same(step(packed), step(padded))
+
+
 NOISY: dict[str, Callable[[TextClassifier], Backward]] = {
     "FGM on the table": lambda model: FGM(EmbeddingPoint(model.word_embedding, "table"), 0.5).backward,
     "FGM on positions": lambda model: FGM(EmbeddingPoint(model.word_embedding, "positions"), 0.5).backward,
