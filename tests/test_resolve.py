@@ -315,6 +315,21 @@ def test_a_contradiction_names_the_argument_and_the_fix(mine: Path, name: str) -
     assert expected in message
 
 
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ("{gradient_checkpointing: true}", "gradient_checkpointing"),
+        ("{long_records: {performer_features: 8}}", "long_records.performer_features"),
+    ],
+)
+def test_what_hides_layers_from_the_compiler_is_not_compiled(mine: Path, change: str, field: str) -> None:
+    load_settings(mine, [f"members.letters={change}"])
+    with pytest.raises(UserError) as caught:
+        load_settings(mine, [f"members.letters={change}", "compute.compile=true"])
+    expected = f"compute.compile: is true, but members.letters.{field} hides layers from the compiler; switch one"
+    assert expected in str(caught.value)
+
+
 def test_a_contradiction_names_the_line_of_the_defaults_it_came_from() -> None:
     line = line_of(SMOKE, "heads: 2", after="encoder_defaults:")
     assert fault(SMOKE, "encoder_defaults.hidden_size=33").startswith(

@@ -2,8 +2,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from polydx.model.attention import Attend, _library_attention, attend, attend_by_products, use_own_attention
+from polydx.model.attention import (
+    Attend,
+    _library_attention,
+    attend,
+    attend_by_products,
+    attend_packed,
+    use_own_attention,
+)
 from polydx.model.encoders import load_encoder, new_encoder, save_folder
 
 
@@ -31,6 +39,32 @@ def test_attention_is_the_softmax_of_scaled_products_over_real_tokens(kernel: At
     torch.testing.assert_close(first, expected[:, :1], atol=1e-6, rtol=0)
     everything = softmax_of_products(query, key, value, torch.ones(2, 5, dtype=torch.bool)).transpose(1, 2)
     torch.testing.assert_close(kernel(query, key, value, None), everything, atol=1e-6, rtol=0)
+
+
+def test_packed_records_attend_to_themselves_alone() -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, 3, 9, 4, requires_grad=True) for _ in range(3))
+    bounds = torch.tensor([0, 5, 5, 6, 9], dtype=torch.int32)
+    record = torch.repeat_interleave(torch.arange(4), bounds.diff())
+    same = record[:, None] == record
+    found = attend_packed(query, key, value, bounds, 5)
+    expected = (query @ key.mT / 2).masked_fill(~same, float("-inf")).softmax(-1) @ value
+    torch.testing.assert_close(found, expected.transpose(1, 2), atol=1e-6, rtol=0)
+    weights = torch.randn(found.shape)
+    gradients = [
+        torch.autograd.grad((each * weights).sum(), [query, key, value]) for each in (found, expected.transpose(1, 2))
+    ]
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-6, rtol=0)
+
+
+def test_a_gpu_has_one_kernel_for_packed_records_in_bf16() -> None:
+    """On tensors without numbers, which need no GPU: record by record would have to read the bounds."""
+    with FakeTensorMode():
+        query = torch.empty(1, 9, 3, 32, device="cuda", dtype=torch.bfloat16).transpose(1, 2)
+        bounds = torch.empty(5, device="cuda", dtype=torch.int32)
+        found = attend_packed(query, query, query, bounds, 5)
+    assert (found.shape, found.dtype, found.device.type) == ((1, 9, 3, 32), torch.bfloat16, "cuda")
+    assert found.flatten(2).shape == (1, 9, 96)
 
 
 def test_bf16_on_a_processor_is_attended_by_products_and_fp32_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,3 +115,10 @@ def test_dropout_and_other_scales_are_refused() -> None:
     with pytest.raises(ValueError, match=r"attention scale is 0\.25"):
         _library_attention(module, tensor, tensor, tensor, None, scaling=0.25)
     assert _library_attention(module, tensor, tensor, tensor, None, scaling=0.5)[1] is None
+
+
+def test_a_mask_over_packed_records_is_refused() -> None:
+    module, tensor = torch.nn.Identity(), torch.zeros(1, 1, 2, 4)
+    bounds, mask = torch.tensor([0, 2], dtype=torch.int32), torch.ones(1, 1, 2, 2, dtype=torch.bool)
+    with pytest.raises(ValueError, match="packed records have no padding to mask"):
+        _library_attention(module, tensor, tensor, tensor, mask, cu_seq_lens_q=bounds, max_length_q=2)

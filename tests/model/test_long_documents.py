@@ -42,6 +42,12 @@ def batch(lengths: tuple[int, ...] = LENGTHS) -> tuple[Tensor, Tensor]:
     return ids * mask, mask
 
 
+def words(encoder: PreTrainedModel, ids: Tensor) -> Tensor:
+    """Word embeddings of ids."""
+    embedded: Tensor = encoder.get_input_embeddings()(ids)
+    return embedded
+
+
 def alone(encoder: PreTrainedModel, ids: Tensor) -> Tensor:
     """Hidden states of one record's ids `[tokens]`, chunk after chunk."""
     pieces = [encoder(input_ids=piece[None]).last_hidden_state[0] for piece in ids.split(CHUNK)]
@@ -50,7 +56,7 @@ def alone(encoder: PreTrainedModel, ids: Tensor) -> Tensor:
 
 def test_chunks_equal_each_chunk_by_itself(encoder: PreTrainedModel) -> None:
     ids, mask = batch()
-    hidden = ChunkReader(CHUNK)(encoder, ids, mask)
+    hidden = ChunkReader(CHUNK)(encoder, words(encoder, ids), mask)
     assert hidden.shape == (*ids.shape, WIDTH)
     for row, length in enumerate(LENGTHS):
         torch.testing.assert_close(hidden[row, :length], alone(encoder, ids[row, :length]), rtol=0, atol=1e-5)
@@ -59,7 +65,7 @@ def test_chunks_equal_each_chunk_by_itself(encoder: PreTrainedModel) -> None:
 def test_a_batch_of_short_records_is_one_plain_batch(encoder: PreTrainedModel) -> None:
     ids, mask = batch((5, 3))
     plain = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-    assert torch.equal(ChunkReader(CHUNK)(encoder, ids, mask), plain)
+    assert torch.equal(ChunkReader(CHUNK)(encoder, words(encoder, ids), mask), plain)
 
 
 @contextmanager
@@ -78,7 +84,7 @@ def rows_read(encoder: PreTrainedModel) -> Iterator[list[tuple[int, int]]]:
 def test_empty_chunks_are_not_encoded(encoder: PreTrainedModel) -> None:
     ids, mask = batch((20, 3, 4))
     with rows_read(encoder) as shapes:
-        encode_chunks(encoder, encoder.get_input_embeddings()(ids), mask, CHUNK)
+        encode_chunks(encoder, words(encoder, ids), mask, CHUNK)
     assert shapes == [(5, CHUNK)], "three chunks and one each, not three each"
 
 
@@ -105,7 +111,7 @@ def test_two_streams_equal_a_plain_reference(encoder: PreTrainedModel, own_encod
         other.load_state_dict(reader.second.state_dict())
         reader.second.set_input_embeddings(nn.Identity())
     ids, mask = batch((16, 11, 5))
-    hidden = reader(encoder, ids, mask)
+    hidden = reader(encoder, words(encoder, ids), mask)
     for row, length in enumerate((16, 11, 5)):
         first = encoder(input_ids=ids[row : row + 1, : min(length, CHUNK)]).last_hidden_state + reader.stream[0]
         joined = first
@@ -120,7 +126,7 @@ def test_two_streams_equal_a_plain_reference(encoder: PreTrainedModel, own_encod
 def test_each_stream_learns_through_its_own_encoder_and_both_through_one_table(encoder: PreTrainedModel) -> None:
     reader = TwoStreamReader(encoder, CHUNK, own_encoders=True, layers=1, dropout=0.0)
     ids, mask = batch((16, 16))
-    reader(encoder, ids, mask)[:, CHUNK:].square().sum().backward()
+    reader(encoder, words(encoder, ids), mask)[:, CHUNK:].square().sum().backward()
     assert reader.second is not None
     assert all(parameter.grad is not None for parameter in reader.second.parameters())
     table = encoder.get_input_embeddings().weight.grad
@@ -131,8 +137,9 @@ def test_each_stream_learns_through_its_own_encoder_and_both_through_one_table(e
 
 def test_more_than_two_streams_is_a_bug(encoder: PreTrainedModel) -> None:
     reader = TwoStreamReader(encoder, CHUNK, own_encoders=False, layers=1, dropout=0.0)
+    ids, mask = batch()
     with pytest.raises(ValueError, match="20 tokens are more than two streams of 8"):
-        reader(encoder, *batch())
+        reader(encoder, words(encoder, ids), mask)
 
 
 def test_only_two_modes_need_a_reader(encoder: PreTrainedModel) -> None:

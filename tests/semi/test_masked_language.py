@@ -8,6 +8,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from polydx.errors import UserError
+from polydx.model.attention import use_own_attention
 from polydx.model.encoders import MaskedLM, new_encoder
 from polydx.model.tokenizers import new_tokenizer
 from polydx.semi.masked_language import MaskedExamples, MaskedLanguageTask, evaluate, mask_texts, pretrain
@@ -144,6 +145,17 @@ def test_loss_over_hidden_tokens_equals_the_plain_one(examples: MaskedExamples) 
     assert MaskedLanguageTask(model)(batch, 0.0).item() == pytest.approx(plain.loss.item(), abs=1e-6)
     logits = plain.logits.flatten(0, 1)[batch["hidden"]]
     assert functional.cross_entropy(logits, batch["targets"]).item() == pytest.approx(plain.loss.item(), abs=1e-6)
+
+
+def test_packed_texts_give_the_same_loss_and_gradients(examples: MaskedExamples) -> None:
+    model = model_for(examples).eval()
+    use_own_attention(model)
+    batch = examples.batch(np.arange(20), np.random.default_rng(0))
+    assert not batch["attention_mask"].all()
+    losses = [MaskedLanguageTask(model, packed=packed)(batch, 0.0) for packed in (True, False)]
+    torch.testing.assert_close(losses[0], losses[1], rtol=0, atol=1e-6)
+    packed, padded = (torch.autograd.grad(loss, list(model.parameters())) for loss in losses)
+    torch.testing.assert_close(packed, padded, rtol=0, atol=1e-6)
 
 
 def test_training_lowers_the_loss_on_unseen_texts(examples: MaskedExamples, tmp_path: Path) -> None:

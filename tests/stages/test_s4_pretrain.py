@@ -51,7 +51,15 @@ OUTPUTS = {"config.json", "model.safetensors", "pretraining.json", "tokenizer.js
 
 
 def compute(seconds: float) -> Compute:
-    return Compute(cores=1, threads=1, pretraining_threads=1, device="cpu", checkpoint_seconds=seconds)
+    return Compute(
+        cores=1,
+        threads=1,
+        pretraining_threads=1,
+        device="cpu",
+        packing="auto",
+        compile=False,
+        checkpoint_seconds=seconds,
+    )
 
 
 def encoder(**changes: Any) -> Encoder:
@@ -121,14 +129,15 @@ from polydx.config import Compute, Encoder
 from polydx.paths import RunPaths
 from polydx.stages import s4_pretrain
 encoder = Encoder.model_validate_json(sys.argv[2])
-compute = Compute(cores=1, threads=1, pretraining_threads=1, device="cpu", checkpoint_seconds=1e-9)
+compute = Compute.model_validate_json(sys.argv[3])
 s4_pretrain.run(RunPaths("run", runs=Path(sys.argv[1])), "small", encoder, "zh", compute, 0)
 """
 
 
 def test_killed_and_resumed_gives_the_same_bytes(paths: RunPaths) -> None:
     settings = encoder(pretrain={"epochs": 10})
-    arguments = [sys.executable, "-c", CHILD, str(paths.runs), settings.model_dump_json()]
+    often = compute(1e-9).model_dump_json()
+    arguments = [sys.executable, "-c", CHILD, str(paths.runs), settings.model_dump_json(), often]
     child = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, start_new_session=True)
     checkpoint = paths.checkpoints("pretrain-small")
     deadline = time.monotonic() + 60
@@ -192,6 +201,22 @@ def test_too_few_positions_are_an_error(paths: RunPaths, tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"encoders\.hub\.pretrain\.max_tokens: is 33; stay within"):
         s4_pretrain.run(paths, "hub", settings, "zh", compute(1e9), 0)
     assert not paths.encoder("hub").exists()
+
+
+def test_encoders_are_compiled_when_told(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    compiled = compute(1e9).model_copy(update={"compile": True})
+    with pytest.raises(UserError, match=r"compute\.compile: is true, but there is no C\+\+ compiler"):
+        s4_pretrain.run(paths, "small", encoder(), "zh", compiled, 0)
+
+
+def test_packed_texts_train_an_encoder_as_well(paths: RunPaths) -> None:
+    losses = []
+    for packing in ("off", "on"):
+        chosen = compute(1e9).model_copy(update={"packing": packing})
+        s4_pretrain.run(paths, "small", encoder(pretrain={"epochs": 1}), "zh", chosen, 0)
+        losses.append(read_json(paths.encoder("small") / "pretraining.json")["heldout_loss_after"])
+    assert losses[1] == pytest.approx(losses[0], abs=0.02)
 
 
 def test_held_out_groups_are_whole() -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from torch import Tensor
+from transformers.models.bert.modeling_bert import BertLayer
 
 from polydx.artifacts import read_array, read_json, write_array
 from polydx.config import Adversary, Compute, LinearMember, LossName, Pseudo, TransformerMember
@@ -86,10 +88,11 @@ def finetune(
     labels: Pseudo | None = None,
     teaches: bool = False,
     fold: int = 1,
+    compute: Compute = COMPUTE,
 ) -> FoldFiles:
     if member.kind == "transformer" and member.frozen_layers is not None:
-        lower.run(paths, "m", member, COMPUTE)
-    s5_finetune.run(paths, "m", member, round_number, fold, "tokens", labels, COMPUTE, teaches, seed=0)
+        lower.run(paths, "m", member, compute)
+    s5_finetune.run(paths, "m", member, round_number, fold, "tokens", labels, compute, teaches, seed=0)
     return paths.fold_model("m", round_number, fold)
 
 
@@ -278,6 +281,32 @@ def test_every_perturbation_and_loss_is_among_them() -> None:
 
 def test_gradient_checkpointing_changes_no_byte(paths: RunPaths, plain_answers: bytes) -> None:
     assert finetune(paths, transformer(gradient_checkpointing=True)).test.read_bytes() == plain_answers
+
+
+@pytest.mark.parametrize(("changes", "packed"), [({}, True), ({"performer_features": 8}, False)])
+def test_packing_changes_no_more_than_rounding_and_leaves_linear_attention_out(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch, changes: dict[str, int], packed: bool
+) -> None:
+    shapes: set[int] = set()
+
+    def note_rows(layer: BertLayer, hidden: Tensor, *inputs: Any, **options: Any) -> Tensor:
+        shapes.add(len(hidden))
+        return whole_layer(layer, hidden, *inputs, **options)
+
+    whole_layer = BertLayer.forward
+    long_records = BASE["transformer_defaults"]["long_records"] | changes
+    member = transformer(dropout=0.0, long_records=long_records)
+    padded = np.array(read_array(finetune(paths, member).test))
+    monkeypatch.setattr(BertLayer, "forward", note_rows)
+    found = read_array(finetune(paths, member, compute=COMPUTE.model_copy(update={"packing": "on"})).test)
+    np.testing.assert_allclose(found, padded, rtol=0, atol=1e-3)
+    assert (shapes == {1}) == packed, "one row holds all records of a batch"
+
+
+def test_members_are_compiled_when_told(paths: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UserError, match=r"compute\.compile: is true, but there is no C\+\+ compiler"):
+        finetune(paths, transformer(), compute=COMPUTE.model_copy(update={"compile": True}))
 
 
 def test_techniques_compose(paths: RunPaths) -> None:

@@ -76,7 +76,9 @@ DISTIL = Distil(
     int8_share=0.0,
     lessons=NO_LESSONS,
 )
-COMPUTE = Compute(cores=1, threads=1, pretraining_threads=1, device="cpu", checkpoint_seconds=60.0)
+COMPUTE = Compute(
+    cores=1, threads=1, pretraining_threads=1, device="cpu", packing="auto", compile=False, checkpoint_seconds=60.0
+)
 
 
 def sizes(paths: RunPaths, fold: int) -> dict[str, int]:

@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from polydx.errors import UserError
-from polydx.train.device import ISA_VARIABLE, RATE_SECONDS, job_seed, matrix_rate, pick_device
+from polydx.train.device import (
+    CUBLAS_VARIABLE,
+    CUBLAS_WORKSPACE,
+    ISA_VARIABLE,
+    RATE_SECONDS,
+    job_seed,
+    matrix_rate,
+    pick_device,
+    prepare,
+)
 
 
 def test_seeds_differ_by_job_and_run_and_never_change() -> None:
@@ -46,20 +55,26 @@ def test_what_a_core_says_of_bf16_is_the_same_at_every_start_and_false_without_i
 
 
 CHILD = """
-import torch
+import os, torch
 from polydx.train.device import prepare
 prepare(1, 7)
 print(torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.rand(3).tolist())
 square = torch.ones(64, 64, dtype=torch.bfloat16)
-print(torch.mm(square, square)[0, 0].item())
+print(torch.mm(square, square)[0, 0].item(), os.environ["CUBLAS_WORKSPACE_CONFIG"])
 """
 
 
 def test_a_prepared_process_is_seeded_bounded_and_survives_a_bf16_product() -> None:
-    environment = {key: value for key, value in os.environ.items() if key != ISA_VARIABLE}
+    environment = {key: value for key, value in os.environ.items() if key not in (ISA_VARIABLE, CUBLAS_VARIABLE)}
     done = subprocess.run([sys.executable, "-c", CHILD], env=environment, text=True, capture_output=True, check=True)
     expected = torch.rand(3, generator=torch.Generator().manual_seed(7)).tolist()
-    assert done.stdout.splitlines() == [f"1 True {expected}", "64.0"]
+    assert done.stdout.splitlines() == [f"1 True {expected}", f"64.0 {CUBLAS_WORKSPACE}"]
+
+
+def test_the_users_own_workspace_of_cublas_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CUBLAS_VARIABLE, ":16:8")
+    prepare(torch.get_num_threads(), 0)
+    assert os.environ[CUBLAS_VARIABLE] == ":16:8"
 
 
 def test_the_matrix_rate_is_measured_once_and_draws_nothing() -> None:

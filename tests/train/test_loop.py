@@ -186,6 +186,24 @@ def test_micro_batches_accumulate_to_whole_batches(tmp_path: Path, adversarial: 
     assert halves[2] == 12 * min(accumulate, 4) + 3 * min(accumulate, 2)
 
 
+def test_micro_batches_in_bf16_take_the_step_of_the_whole_batch(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, average_decay=None, learning_rate=1e-3, head_learning_rate=2e-3, weight_decay=0.0)
+
+    def moved(name: str, **changes: float | bool) -> Tensor:
+        """How far training moves the weights."""
+        torch.manual_seed(0)
+        start = torch.cat([value.flatten() for value in TinyTask().state_dict().values()])
+        task, _, _ = train(tmp_path / name, recipe=replace(recipe, **changes), adversarial=False, dropout=0.0)
+        return torch.cat([value.flatten() for value in task.state_dict().values()]) - start
+
+    whole = moved("whole", bf16=True)
+    parts = moved("parts", bf16=True, accumulate=3)
+    exact = moved("exact")
+    # AdamW divides by the gradient's size, so that bf16's rounding counts most where there is little of it.
+    assert (parts - whole).norm() < 0.05 * whole.norm()
+    assert 0 < (whole - exact).norm() < 0.05 * whole.norm()
+
+
 def test_speed_counts_what_was_done_since_the_start(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "killed", fails_at=15)

@@ -35,6 +35,8 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str, str]]:
             for field, problem, fix in _length_contradictions(member, positions):
                 yield (*key, *field), problem, fix
             yield from _member_contradictions(key, member)
+            if settings.compute.compile:
+                yield from _hidden_from_compiler(name, member)
         elif member.character_ngrams is not None and member.character_ngrams[0] > member.character_ngrams[1]:
             yield ("members", name, "character_ngrams"), "shortest is above longest", "write [shortest, longest]"
     yield from _section_contradictions(settings, known)
@@ -60,6 +62,18 @@ def _member_contradictions(key: Key, member: TransformerMember) -> Iterator[tupl
         yield (*key, "accumulate"), f"is {member.accumulate}", f"stay at or below batch_size {member.batch_size}"
     if member.patience is not None and member.weights != "inner":
         yield (*key, "patience"), f"is {member.patience}", "patience needs rows to watch: use weights: inner, or null"
+
+
+def _hidden_from_compiler(name: str, member: TransformerMember) -> Iterator[tuple[Key, str, str]]:
+    """Settings with which `torch.compile` would give up at a layer's door or in its middle."""
+    hiding = {
+        "gradient_checkpointing": member.gradient_checkpointing,
+        "long_records.performer_features": member.long_records.performer_features is not None,
+    }
+    for field, is_on in hiding.items():
+        if is_on:
+            problem = f"is true, but members.{name}.{field} hides layers from the compiler"
+            yield ("compute", "compile"), problem, "switch one of the two off"
 
 
 def _needs_whole_encoder(member: TransformerMember) -> dict[str, bool]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from polydx.config.base import Count, Name, Positive, Rate, Section, Share
 from polydx.config.data import Clean, Contest, Inspect, Split
@@ -156,6 +156,11 @@ class Submit(Section):
     """What joins labels in `csv_labels`."""
 
 
+def _switch(value: object) -> object:
+    """YAML takes a bare `on` or `off` for a truth value."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
 class Compute(Section):
     """How the machine is used."""
 
@@ -167,6 +172,14 @@ class Compute(Section):
     """Threads of one pre-training job; worth more than 1 where encoders are fewer than cores."""
     device: Literal["auto", "cpu", "cuda"]
     """Where neural jobs run; on GPUs, each job on one of its own."""
+    packing: Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)]
+    """Whether pre-training and members run their encoder's layers without padding: always, never, or on a GPU in bf16.
+
+    Linear attention, the distilled student and what frozen layers make of the records stay padded."""
+    compile: bool
+    """Whether pre-training and members compile their encoder's layers, those above kept states of frozen ones excepted.
+
+    PGD and VAT save less then: what is compiled computes all gradients, also those that an inner pass doesn't need."""
     checkpoint_seconds: Rate
     """Seconds between checkpoints inside a training job."""
 

@@ -13,6 +13,7 @@ from polydx.model.encoders import load_encoder, save_folder
 from polydx.model.frozen import freeze_lower, run_above
 from polydx.model.heads import Pooling, new_head
 from polydx.model.long_documents import LongMode, TwoStreamReader, new_reader
+from polydx.model.packing import encode_packed, encode_padded
 from polydx.model.performer import use_performer
 from polydx.model.side_features import SideTerm
 
@@ -52,6 +53,8 @@ class TextClassifier(nn.Module):
             it learns at the encoder's rate.
         side: Adds what age, sex and lengths say to the logits, or None; its parameters' names start with `side.`.
         frozen_layers: The encoder's lowest layers that don't learn; None where even the embeddings do.
+        packed: Whether padding is left out of the encoder's layers (`model/packing.py`); the encoders attend by
+            `use_own_attention` then. It is no part of what is saved.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class TextClassifier(nn.Module):
         )
         self.side = SideTerm(design.side_features, labels) if design.side_features else None
         self.frozen_layers: int | None = None
+        self.packed = False
 
     @property
     def encoders(self) -> list[PreTrainedModel]:
@@ -104,12 +108,10 @@ class TextClassifier(nn.Module):
         Returns:
             `[batch, labels]`, float32, logits.
         """
-        if lower is not None:
-            hidden = run_above(self.encoder, self.frozen_layers or 0, lower, attention_mask)
-        elif self.reader is None:
-            hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        if lower is None:
+            hidden = self._encode(input_ids, attention_mask)
         else:
-            hidden = self.reader(self.encoder, input_ids, attention_mask)
+            hidden = run_above(self.encoder, self.frozen_layers or 0, lower, attention_mask, packed=self.packed)
         logits: Tensor = self.head(hidden, attention_mask)
         if self.side is None and side is None:
             return logits.float()
@@ -117,6 +119,15 @@ class TextClassifier(nn.Module):
             raise ValueError("numbers beside the text are given exactly where the model was made for them")
         term: Tensor = self.side(side)
         return logits.float() + term.float()
+
+    def _encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Hidden states `[batch, tokens, width]`; the arguments are those of `forward`."""
+        encode = encode_packed if self.packed else encode_padded
+        embedded = self.word_embedding(input_ids)
+        if self.reader is None:
+            return encode(self.encoder, embedded, attention_mask)
+        hidden: Tensor = self.reader(self.encoder, embedded, attention_mask, encode)
+        return hidden
 
 
 def save_classifier(model: TextClassifier, folder: Path) -> None:

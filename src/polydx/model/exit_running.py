@@ -51,6 +51,7 @@ def run_with_exits(
     base = body_of(model)
     *below, last = layers_of(base)
     hidden, mask = embed(base, input_ids), attention_mask
+    cuts = cuts.to(input_ids.device)
     places = torch.arange(len(input_ids), device=input_ids.device)
     logits = torch.zeros(len(input_ids), len(cuts), device=input_ids.device)
     taken = torch.full_like(places, len(below))

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from polydx.errors import UserError
+from polydx.model.attention import Attend, attend
 from polydx.model.layers import embed, key_mask, layers_of, run_layer
+from polydx.model.packing import Packing
 
 
 def freeze_lower(encoder: PreTrainedModel, layers: int, setting: str) -> None:
@@ -38,13 +40,27 @@ def run_below(encoder: PreTrainedModel, layers: int, input_ids: Tensor, attentio
     return _run(layers_of(encoder)[:layers], embed(encoder, input_ids), attention_mask)
 
 
-def run_above(encoder: PreTrainedModel, layers: int, lower: Tensor, attention_mask: Tensor) -> Tensor:
-    """Last hidden states `[batch, tokens, width]`, from those after the lowest `layers`."""
-    return _run(layers_of(encoder)[layers:], lower, attention_mask)
+def run_above(
+    encoder: PreTrainedModel, layers: int, lower: Tensor, attention_mask: Tensor, *, packed: bool = False
+) -> Tensor:
+    """Last hidden states `[batch, tokens, width]`, from those after the lowest `layers`.
+
+    Args:
+        encoder: A `BertModel` or `ErnieModel`.
+        layers: How many are below.
+        lower: `[batch, tokens, width]`, what they gave.
+        attention_mask: `[batch, tokens]`, int64, 1 for real tokens.
+        packed: Whether to leave out padding; see `model/packing.py`.
+    """
+    above = layers_of(encoder)[layers:]
+    if not packed:
+        return _run(above, lower, attention_mask)
+    packing = Packing.of(attention_mask)
+    return packing.unpack(_run(above, packing.pack(lower), attention_mask, packing.attend))
 
 
-def _run(layers: list[nn.Module], hidden: Tensor, attention_mask: Tensor) -> Tensor:
+def _run(layers: list[nn.Module], hidden: Tensor, attention_mask: Tensor, kernel: Attend = attend) -> Tensor:
     mask = key_mask(attention_mask)
     for layer in layers:
-        hidden = run_layer(layer, hidden, mask).hidden
+        hidden = run_layer(layer, hidden, mask, kernel).hidden
     return hidden

@@ -1,8 +1,8 @@
 """Encoders that read records longer than one sequence: in chunks, or in two streams.
 
-A reader turns token ids into hidden states of the same places, whatever the length; the head above attends to all of
-them. Word embeddings are looked up once for the whole record, so that an adversary's perturbation has one norm a record
-and not one a chunk.
+A reader turns word embeddings into hidden states of the same places, whatever the length; the head above attends to all
+of them. The embeddings are looked up once for the whole record, so that an adversary's perturbation has one norm a
+record and not one a chunk.
 """
 
 import copy
@@ -13,13 +13,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from polydx.model.packing import Encode, encode_padded
+
 LongMode = Literal["cut", "head_tail", "section_shares", "chunks", "two_streams"]
 CHUNKED: tuple[LongMode, ...] = ("chunks", "two_streams")
 """Modes whose tokens come in chunks with special tokens of their own."""
 STREAMS = 2
 
 
-def encode_chunks(encoder: PreTrainedModel, embedded: Tensor, attention_mask: Tensor, chunk_tokens: int) -> Tensor:
+def encode_chunks(
+    encoder: PreTrainedModel,
+    embedded: Tensor,
+    attention_mask: Tensor,
+    chunk_tokens: int,
+    encode: Encode = encode_padded,
+) -> Tensor:
     """Encode each chunk by itself; chunks without a real token cost nothing.
 
     Args:
@@ -27,6 +35,7 @@ def encode_chunks(encoder: PreTrainedModel, embedded: Tensor, attention_mask: Te
         embedded: `[batch, tokens, width]`, word embeddings; every `chunk_tokens` tokens are a chunk.
         attention_mask: `[batch, tokens]`, int64, 1 for real tokens.
         chunk_tokens: Tokens of a chunk, special tokens included.
+        encode: How the chunks run through the encoder.
 
     Returns:
         `[batch, tokens, width]`, hidden states; zeros in empty chunks.
@@ -37,7 +46,7 @@ def encode_chunks(encoder: PreTrainedModel, embedded: Tensor, attention_mask: Te
     chunks = functional.pad(embedded, (0, 0, 0, missing)).reshape(-1, length, width)
     masks = functional.pad(attention_mask, (0, missing)).reshape(-1, length)
     filled = masks.any(dim=1).nonzero().squeeze(1)
-    read: Tensor = encoder(inputs_embeds=chunks[filled], attention_mask=masks[filled]).last_hidden_state
+    read = encode(encoder, chunks[filled], masks[filled])
     hidden = read.new_zeros(len(masks), length, width).index_copy(0, filled, read)
     return hidden.reshape(batch, tokens + missing, width)[:, :tokens]
 
@@ -49,10 +58,11 @@ class ChunkReader(nn.Module):
         super().__init__()
         self.chunk_tokens = chunk_tokens
 
-    def forward(self, encoder: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Hidden states `[batch, tokens, width]` of `[batch, tokens]` ids and mask, int64."""
-        embedded = encoder.get_input_embeddings()(input_ids)
-        return encode_chunks(encoder, embedded, attention_mask, self.chunk_tokens)
+    def forward(
+        self, encoder: PreTrainedModel, embedded: Tensor, attention_mask: Tensor, encode: Encode = encode_padded
+    ) -> Tensor:
+        """Hidden states of word embeddings, `[batch, tokens, width]` both; the mask is `[batch, tokens]`, int64."""
+        return encode_chunks(encoder, embedded, attention_mask, self.chunk_tokens, encode)
 
 
 class TwoStreamReader(nn.Module):
@@ -82,19 +92,20 @@ class TwoStreamReader(nn.Module):
         nn.init.normal_(self.stream, std=0.02)
         self.joiner = nn.ModuleList(_joining_layer(encoder, dropout) for _ in range(layers))
 
-    def forward(self, encoder: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Hidden states `[batch, tokens, width]` of `[batch, tokens]` ids and mask, int64, at most two chunks long."""
-        size = self.chunk_tokens
-        if input_ids.shape[1] > STREAMS * size:
-            raise ValueError(f"{input_ids.shape[1]} tokens are more than two streams of {size}")
-        embedded = encoder.get_input_embeddings()(input_ids)
-        if self.second is None or input_ids.shape[1] <= size:
-            hidden = encode_chunks(encoder, embedded, attention_mask, size)
+    def forward(
+        self, encoder: PreTrainedModel, embedded: Tensor, attention_mask: Tensor, encode: Encode = encode_padded
+    ) -> Tensor:
+        """As `ChunkReader.forward`, of at most two chunks."""
+        size, tokens = self.chunk_tokens, embedded.shape[1]
+        if tokens > STREAMS * size:
+            raise ValueError(f"{tokens} tokens are more than two streams of {size}")
+        if self.second is None or tokens <= size:
+            hidden = encode_chunks(encoder, embedded, attention_mask, size, encode)
         else:
-            first = encode_chunks(encoder, embedded[:, :size], attention_mask[:, :size], size)
-            second = encode_chunks(self.second, embedded[:, size:], attention_mask[:, size:], size)
+            first = encode_chunks(encoder, embedded[:, :size], attention_mask[:, :size], size, encode)
+            second = encode_chunks(self.second, embedded[:, size:], attention_mask[:, size:], size, encode)
             hidden = torch.cat([first, second], dim=1)
-        stream = (torch.arange(input_ids.shape[1], device=input_ids.device) >= size).long()
+        stream = (torch.arange(tokens, device=embedded.device) >= size).long()
         hidden = hidden + self.stream[stream].to(hidden.dtype)
         for layer in self.joiner:
             hidden = layer(hidden, src_key_padding_mask=attention_mask == 0)

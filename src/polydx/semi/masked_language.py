@@ -14,6 +14,8 @@ from transformers import PreTrainedTokenizerBase
 
 from polydx.artifacts import fingerprint_arrays
 from polydx.model.encoders import MaskedLM
+from polydx.model.layers import body_of
+from polydx.model.packing import Encode, encode_packed, encode_padded
 from polydx.model.tokens import IntArray
 from polydx.semi.whole_words import NO_WORD, WordTokens, encode_words
 from polydx.text.normalise import Language
@@ -118,17 +120,21 @@ class MaskedLanguageTask(nn.Module):
 
     Scores over the vocabulary are computed for hidden tokens only: on small encoders that projection would cost more
     than the layers.
+
+    Args:
+        model: The model.
+        packed: Whether padding is left out of its layers (`model/packing.py`).
     """
 
-    def __init__(self, model: MaskedLM) -> None:
+    def __init__(self, model: MaskedLM, *, packed: bool = False) -> None:
         super().__init__()
         self.model = model
+        self.encode: Encode = encode_packed if packed else encode_padded
 
     def forward(self, batch: dict[str, Tensor], progress: float) -> Tensor:  # noqa: ARG002 - the loop passes it to all
         """Scalar loss of a batch of `MaskedExamples`."""
-        states: Tensor = self.model.base_model(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
-        ).last_hidden_state
+        body = body_of(self.model)
+        states = self.encode(body, body.get_input_embeddings()(batch["input_ids"]), batch["attention_mask"])
         logits: Tensor = self.model.cls(states.flatten(0, 1)[batch["hidden"]])
         return functional.cross_entropy(logits.float(), batch["targets"])
 
@@ -157,6 +163,7 @@ def pretrain(
     device: torch.device,
     checkpoint: Path,
     depends_on: str,
+    packed: bool = False,
 ) -> Outcome:
     """Train a masked language model in place, and measure it before and after; with no epochs, only measure.
 
@@ -168,10 +175,10 @@ def pretrain(
         name: Shown with the progress.
         device: Where to train.
         checkpoint: File for the state inside the job; see `fit`.
-        depends_on: See `fit`.
         depends_on: Names what the result depends on beside the arguments; see `fit`.
+        packed: See `MaskedLanguageTask`.
     """
-    task = MaskedLanguageTask(model)
+    task = MaskedLanguageTask(model, packed=packed)
     before = evaluate(task, unseen, recipe.seed, device, recipe.bf16)
     if recipe.epochs == 0:
         return Outcome(loss_before=before, loss_after=before)

@@ -7,6 +7,11 @@ from polydx.train.device import bf16_available
 from polydx.train.loop import Recipe
 
 
+def packs(compute: Compute, device: torch.device, bf16: bool) -> bool:
+    """Whether encoders leave out padding (`model/packing.py`) on this device, under bf16 autocast or not."""
+    return compute.packing == "on" or (compute.packing == "auto" and device.type == "cuda" and bf16)
+
+
 def new_recipe(schedule: Schedule, compute: Compute, device: torch.device, seed: int) -> Recipe:
     """What a schedule says, on this device.
 

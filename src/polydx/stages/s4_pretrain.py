@@ -11,6 +11,7 @@ from polydx.config import Compute, Encoder, Pretrain
 from polydx.contest.records import DUPLICATE_GROUP, PART, TEST, TEXT, read_records
 from polydx.errors import UserError
 from polydx.model.attention import use_own_attention
+from polydx.model.compilation import compile_layers
 from polydx.model.encoders import (
     MaskedLM,
     check_length,
@@ -20,11 +21,13 @@ from polydx.model.encoders import (
     new_encoder,
     save_folder,
 )
+from polydx.model.layers import body_of
 from polydx.model.sources import fetch, find_source
 from polydx.model.tokenizers import new_tokenizer
 from polydx.paths import RunPaths
 from polydx.provenance import code_hash
 from polydx.semi.masked_language import Outcome, mask_texts, pretrain
+from polydx.stages.recipes import packs
 from polydx.text.normalise import Language
 from polydx.train.checkpoint import clear_checkpoint
 from polydx.train.device import bf16_available, job_seed, pick_device, prepare
@@ -74,6 +77,9 @@ def run(paths: RunPaths, name: str, encoder: Encoder, language: Language, comput
         device = pick_device(compute.device)
         recipe = _recipe(encoder.pretrain, compute, bf16_available(device), own_seed)
         use_own_attention(model)
+        if compute.compile:
+            compile_layers(body_of(model), device)
+        packed = packs(compute, device, recipe.bf16)
         outcome = pretrain(
             model,
             seen,
@@ -82,7 +88,8 @@ def run(paths: RunPaths, name: str, encoder: Encoder, language: Language, comput
             name=f"s4 pretrain {name}",
             device=device,
             checkpoint=checkpoint,
-            depends_on=code_hash(__name__),
+            depends_on=f"{code_hash(__name__)} {packed} {compute.compile}",
+            packed=packed,
         )
 
     with replacing(paths.encoder(name)) as folder:

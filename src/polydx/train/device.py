@@ -23,11 +23,21 @@ RATE_SIZES = {"cpu": 1024, "cuda": 8192}
 """Rows and columns of a product that keeps a device busy, by its type."""
 
 
+CUBLAS_VARIABLE, CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+"""Eight buffers of 4 MiB: one of the two settings with which cuBLAS gives the same bits at every start."""
+
+
 def prepare(threads: int, seed: int) -> None:
-    """Bound the process to `threads` cores and seed torch; same seed and threads give the same bytes."""
+    """Bound the process to `threads` cores and seed torch; same seed and threads give the same bytes.
+
+    Must run before the process's first product on a GPU, when cuBLAS settles.
+    """
     avoid_broken_amx()
+    os.environ.setdefault(CUBLAS_VARIABLE, CUBLAS_WORKSPACE)
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
+    # An operation without a deterministic kernel raises. `warn_only` would not just let it pass: the backward passes
+    # of fused attention on a GPU, which have both kinds, take the other one then.
     torch.use_deterministic_algorithms(True)
     # It would fill every new tensor with NaN, 4% of a step here, to show reads of memory that nobody wrote.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

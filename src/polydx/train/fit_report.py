@@ -20,7 +20,8 @@ class FitReport:
 
     `final_loss` is the mean over the last tenth of the steps, or the last step's where patience ended training. Speeds
     are of the steps since the job last started, all processes together, without what watching a score took; tokens are
-    those of the records, and `padding_share` is what padding adds to them in this process's batches.
+    those of the records, and `padding_share` is what padding adds to them in this process's batches, of which the
+    encoder's layers compute nothing where batches are packed (`model/packing.py`).
     """
 
     steps: int

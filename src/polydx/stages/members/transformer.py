@@ -12,6 +12,7 @@ from polydx.artifacts import Floats, replacing
 from polydx.config import Adversary, Pseudo, TransformerMember
 from polydx.model.attention import use_own_attention
 from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
+from polydx.model.compilation import compile_layers
 from polydx.model.encoders import load_encoder, load_tokenizer
 from polydx.model.heads import start_at_rates
 from polydx.model.layers import layers_of
@@ -20,7 +21,7 @@ from polydx.model.starting import average_over_masks, reinitialise_top
 from polydx.semi.ramps import pseudo_weight
 from polydx.stages.members.design import new_model, prediction_reading, training_reading
 from polydx.stages.members.job import Fitted, FoldJob, FoldRows, IntArray
-from polydx.stages.recipes import new_recipe
+from polydx.stages.recipes import new_recipe, packs
 from polydx.train.classification import LabelledExamples, predict_probabilities, train_classifier
 from polydx.train.device import job_seed, prepare
 from polydx.train.distributed import Processes, join
@@ -62,6 +63,10 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
     if member.long_records.performer_features is None:
         for encoder in model.encoders:
             use_own_attention(encoder)
+        model.packed = packs(job.compute, device, recipe.bf16)
+    if job.compute.compile:
+        for encoder in model.encoders:
+            compile_layers(encoder, device)
     lower = None
     if member.lower_states is not None:
         lower = read_lower_states(job.paths.lower_states(member.lower_states), tokens.lengths)
@@ -72,7 +77,7 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
         name=f"s5 finetune {job.name}",
         device=device,
         checkpoint=job.checkpoint,
-        depends_on=f"{member} {job.pseudo} {job.code}",
+        depends_on=f"{member} {job.pseudo} {job.code} {model.packed} {job.compute.compile}",
         objective=_objective(member, rows, processes),
         pseudo_weight=_ramp(job.pseudo),
         adversary=_perturbation(member.adversary, model, processes),
