@@ -8,8 +8,8 @@ The ensemble is every fold model that the final choice needs, in PyTorch fp32. W
 models of one encoder share one tokenisation, linear ones are taken to spread evenly over all cores, and the fold
 students, weights and trees of a fusion cost nothing.
 
-The student is timed in fp32 as `polydx predict` runs it; in bf16 where this machine's cores gain by it; and in each
-form that `polydx compress` shipped, whose own score then counts. The fastest of them is the one of the ratios. The last
+The student is timed as `polydx predict` runs it, in fp32, and in each form that `polydx compress` shipped, whose own
+score then counts. The fastest of them is the one of the ratios. The last
 line printed is JSON.
 """
 
@@ -32,13 +32,11 @@ from polydx.paths import RunPaths
 from polydx.plan import fold_jobs
 from polydx.report.card import Json
 from polydx.resolve import load_settings
-from polydx.train.device import bf16_available, prepare
-from student_timing import CPU, Clock, Cost, Sample, StudentForm, Teacher, cost_of, measure
+from polydx.train.device import prepare
+from student_timing import Clock, Cost, Sample, StudentForm, Teacher, cost_of, measure
 
 OWN = "fp32"
 """The student as it is."""
-HALVED = "bf16"
-"""The shipped form whose weights are the student's own, halved: it is timed as the student in bf16."""
 
 
 def student_forms(paths: RunPaths, sample: Sample, macro_f1: float) -> list[StudentForm]:
@@ -48,8 +46,6 @@ def student_forms(paths: RunPaths, sample: Sample, macro_f1: float) -> list[Stud
         student = load_student(paths.submission / "student" if name == OWN else paths.submission / FORMS / name)
         tokenise = partial(encode, student.tokenizer, sample.texts, student.card.max_tokens)
         forms.append(StudentForm(name, score, tokenise, student.score))
-        if name == OWN and bf16_available(CPU):
-            forms.append(StudentForm(HALVED, score, tokenise, student.score, bf16=True))
     return forms
 
 
@@ -58,11 +54,7 @@ def shipped_scores(paths: RunPaths, macro_f1: float) -> dict[str, float]:
     verdicts = paths.submission / FORMS / "verdicts.json"
     if not verdicts.is_file():
         return {}
-    return {
-        verdict["form"]: macro_f1 - verdict["drop"]
-        for verdict in read_json(verdicts)
-        if verdict["ships"] and verdict["form"] != HALVED
-    }
+    return {verdict["form"]: macro_f1 - verdict["drop"] for verdict in read_json(verdicts) if verdict["ships"]}
 
 
 def teachers_of(paths: RunPaths, settings: Settings, entries: Sequence[str]) -> list[Teacher]:

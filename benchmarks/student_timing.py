@@ -72,11 +72,9 @@ class Sample:
         tokens = encode_records(tokenizer, self.texts, self.table[PART_ENDS].tolist(), reading)
         return replace(tokens, side=side_features(self.table, reading.side)) if reading.side else tokens
 
-    def predict(
-        self, score: Callable[..., Tensor], tokens: TokenTable, bf16: bool = False, most: int | None = None
-    ) -> Floats:
+    def predict(self, score: Callable[..., Tensor], tokens: TokenTable, most: int | None = None) -> Floats:
         """Probabilities of all of them, or of the first few."""
-        return predict_probabilities(score, tokens, np.arange(len(self.table))[:most], self.labels, CPU, bf16)
+        return predict_probabilities(score, tokens, np.arange(len(self.table))[:most], self.labels, CPU, bf16=False)
 
 
 @dataclass(frozen=True)
@@ -84,18 +82,16 @@ class StudentForm:
     """The student in one form.
 
     Attributes:
-        name: `fp32`, `bf16`, or as `polydx compress` calls it.
+        name: `fp32`, or as `polydx compress` calls it.
         macro_f1: Nested, out of fold.
         tokenise: Gives what it reads of the sample.
         score: Gives logits.
-        bf16: Whether it runs under bf16 autocast.
     """
 
     name: str
     macro_f1: float
     tokenise: Callable[[], TokenTable]
     score: Callable[..., Tensor]
-    bf16: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,8 +131,8 @@ def measure(sample: Sample, forms: Sequence[StudentForm], teachers: Sequence[Tea
 def time_form(clock: Clock, sample: Sample, form: StudentForm) -> None:
     """One pass of a form of the student over the sample."""
     tokens = clock.time(f"tokens of {form.name}", form.tokenise)
-    sample.predict(form.score, tokens, form.bf16, WARM_UP_ROWS)
-    clock.time(form.name, lambda: sample.predict(form.score, tokens, form.bf16))
+    sample.predict(form.score, tokens, WARM_UP_ROWS)
+    clock.time(form.name, lambda: sample.predict(form.score, tokens))
 
 
 def time_teacher(clock: Clock, sample: Sample, teacher: Teacher, read: dict[str, TokenTable]) -> None:

@@ -25,7 +25,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALL
 def working_products() -> None:
     """Settle torch's instructions before its first product, which many tests compute directly; spare those without."""
     if "torch" in sys.modules:
-        from polydx.train.device import avoid_broken_amx
+        from polydx.model.amx import avoid_broken_amx
 
         avoid_broken_amx()
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from polydx.errors import UserError
+from polydx.model.amx import ISA_VARIABLE
 from polydx.train.device import (
     CUBLAS_VARIABLE,
     CUBLAS_WORKSPACE,
-    ISA_VARIABLE,
     RATE_SECONDS,
     job_seed,
     matrix_rate,

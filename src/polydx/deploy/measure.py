@@ -111,9 +111,9 @@ def _torch_scorers(job: Job) -> list[Scorer]:
     import torch
 
     from polydx.deploy.student_model import EarlyExits, load_early_exits, load_model
+    from polydx.model.amx import avoid_broken_amx
     from polydx.model.exit_running import run_with_exits
     from polydx.model.layers import classify
-    from polydx.train.device import avoid_broken_amx
 
     avoid_broken_amx()
     torch.set_num_threads(job.threads)

@@ -21,6 +21,7 @@ from polydx.deploy.onnx_runtime import Scorer, load_onnx
 from polydx.deploy.student_card import STUDENT_FILE, StudentCard, read_card
 from polydx.ensemble.thresholds import decide
 from polydx.errors import UserError
+from polydx.model.amx import avoid_broken_amx
 from polydx.model.checkpoints import quietly
 from polydx.model.encoders import load_tokenizer
 from polydx.model.exit_rules import ExitRule, Kind
@@ -29,7 +30,6 @@ from polydx.model.exit_speeds import read_speed
 from polydx.model.exits import Exits, load_exits
 from polydx.model.layers import classify
 from polydx.text.cleaner import RecordCleaner
-from polydx.train.device import avoid_broken_amx
 
 StudentModel = BertForSequenceClassification | ErnieForSequenceClassification
 ONNX_FILE = "model.onnx"

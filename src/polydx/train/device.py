@@ -1,18 +1,15 @@
 """Where a neural job runs, and how many cores it takes."""
 
-import faulthandler
 import hashlib
 import os
-import resource
 import time
 from functools import cache
 
 import torch
 
 from polydx.errors import UserError
+from polydx.model.amx import avoid_broken_amx
 from polydx.train.gpus import claim_gpu
-
-ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 
 BF16_PAYS = 1.3
 """A bf16 product must be so many times faster than an fp32 one: the casts around it cost too."""
@@ -41,26 +38,6 @@ def prepare(threads: int, seed: int) -> None:
     torch.use_deterministic_algorithms(True)
     # It would fill every new tensor with NaN, 4% of a step here, to show reads of memory that nobody wrote.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-def avoid_broken_amx() -> None:
-    """Keep oneDNN off AMX where the processor claims to have it but an AMX product dies of an illegal instruction.
-
-    Some virtual machines announce AMX without describing its tiles (CPUID leaf 0x1D). A forked child tries one product,
-    so this process survives the answer. Must run before this process's first matrix product, when oneDNN settles.
-    """
-    if ISA_VARIABLE in os.environ or not torch.cpu.get_capabilities().get("amx_bf16"):
-        return
-    child = os.fork()
-    if child == 0:
-        faulthandler.disable()
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        square = torch.ones(64, 64, dtype=torch.bfloat16)
-        torch.mm(square, square)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if status != 0:
-        os.environ[ISA_VARIABLE] = "AVX512_CORE_FP16"
 
 
 def pick_device(name: str, *, claims: bool = True) -> torch.device:
