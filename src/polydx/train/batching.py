@@ -4,9 +4,8 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
+from polydx.model.tokens import IntArray
 
 POOL_BATCHES = 50
 """Batches that are sorted by length together. More would pad less, but make batches of one length follow each other."""

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from polydx.model.tokens import IntArray
 from polydx.progress import Reporter
 from polydx.train.averaging import WeightAverage, new_average
 from polydx.train.batching import padding_share, plan_batches, split_batch, steps_of
@@ -26,8 +26,6 @@ from polydx.train.dropout import use_byte_dropout
 from polydx.train.fit_report import FitReport, StepClock, speeds
 from polydx.train.optimiser import learning_rate_factor, new_optimiser
 from polydx.train.perturbations.interface import Backward, Perturbation, plain_backward
-
-IntArray = npt.NDArray[np.int64]
 
 
 class Examples(Protocol):

@@ -53,7 +53,7 @@ def plain_clamped(logits: np.ndarray, targets: np.ndarray, weights: np.ndarray) 
 LOSSES: dict[str, tuple[Loss, Callable[..., float]]] = {
     "soft_f1": (soft_f1, plain),
     "clamped_soft_f1": (clamped_soft_f1, plain_clamped),
-    "sigmoid_f1": (sigmoid_f1, plain),
+    "sigmoid_f1": (partial(sigmoid_f1, slope=1.0, offset=0.0), plain),
     "sigmoid_f1, steep": (partial(sigmoid_f1, slope=3.0, offset=0.5), partial(plain, slope=3.0, offset=0.5)),
 }
 EVERY = pytest.mark.parametrize("name", LOSSES)
@@ -133,7 +133,7 @@ def test_right_and_sure_answers_reach_the_least_values() -> None:
     targets = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     logits, weights = 100 * (2 * targets - 1), torch.ones(3)
     assert soft_f1(logits, targets, weights).item() == pytest.approx(0, abs=1e-6)
-    assert sigmoid_f1(logits, targets, weights).item() == pytest.approx(0, abs=1e-6)
+    assert sigmoid_f1(logits, targets, weights, slope=1.0, offset=0.0).item() == pytest.approx(0, abs=1e-6)
     only = torch.ones(3, 1)
     assert clamped_soft_f1(100 * only, only, weights).item() == pytest.approx(-0.01 / 2.01, abs=1e-6)
 

@@ -27,6 +27,7 @@ from polydx.train.device import job_seed, prepare
 from polydx.train.distributed import Processes, join
 from polydx.train.fit_report import FitReport
 from polydx.train.loop import Recipe
+from polydx.train.losses.distribution_balanced import BalancedShape
 from polydx.train.losses.objective import LossShapes, Objective, bce_and_soft_f1
 from polydx.train.lower_states import read_lower_states
 from polydx.train.perturbations.awp import AWP
@@ -167,6 +168,9 @@ def _objective(member: TransformerMember, rows: FoldRows, processes: Processes) 
             asl_clip=losses.asl.clip,
             focal_focus=losses.focal.focus,
             focal_positive_share=losses.focal.positive_share,
+            sigmoid_f1_slope=losses.sigmoid_f1.slope,
+            sigmoid_f1_offset=losses.sigmoid_f1.offset,
+            balanced=BalancedShape(**losses.distribution_balanced.model_dump()),
         ),
         processes.total,
     )

@@ -14,10 +14,11 @@ PRESENT_FROM = 0.5
 def soft_f1(logits: Tensor, targets: Tensor, row_weights: Tensor, total: Total = ALONE.total) -> Tensor:
     """1 - 2 tp / (2 tp + fp + fn) for each label, probabilities for counts; mean over labels with a positive.
 
-    Counts are taken over the batch and weighted by row. A label without a positive in the batch, a row with weight whose
-    target is at least 0.5, adds nothing: its term would be noise. The loss is not a mean over rows: micro-batches that accumulate each have counts of their own, and a
-    smaller batch's are noisier. Processes that share a batch add their counts up, so that each has the whole batch's
-    loss; weighted by shares that add up to 1, their gradients are the whole batch's too.
+    Counts are taken over the batch and weighted by row. A label without a positive in the batch, that is a row with
+    weight whose target is at least 0.5, adds nothing: its term would be noise. The loss is not a mean over rows:
+    micro-batches that accumulate each have counts of their own, and a smaller batch's are noisier. Processes that share
+    a batch add their counts up, so that each has the whole batch's loss; weighted by shares that add up to 1, their
+    gradients are the whole batch's too.
 
     Args:
         logits: `[batch, labels]`.
