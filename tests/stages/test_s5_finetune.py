@@ -258,6 +258,7 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "fresh top layer": {"reinitialised_layers": 1},
     "frozen embeddings": {"frozen_layers": 0},
     "multi-sample dropout": {"dropout_samples": 3},
+    "a token budget": {"batch_tokens": 40},
 }
 
 
@@ -277,7 +278,7 @@ def test_each_technique_is_fine_tuned_with_from_its_setting(
 
 def test_every_perturbation_and_loss_is_among_them() -> None:
     assert len(METHODS) == 7
-    assert len(TECHNIQUES) == 7 + 3 + 8 + 11
+    assert len(TECHNIQUES) == 7 + 3 + 8 + 12
 
 
 def test_shapes_of_losses_come_from_their_settings(paths: RunPaths) -> None:

@@ -209,6 +209,9 @@ class TransformerMember(Schedule):
     accumulate: Positive
     """Micro-batches that a step's rows are split into: less memory, the same gradients. F1 losses take the counts of a
     micro-batch, and an adversary with one norm over the batch (target `table`, AWP, SAM) moves each its own way."""
+    batch_tokens: Positive | None
+    """Most padded tokens a step, beside `batch_size`, which is then the most rows: few long records or many short ones,
+    each record counting the same. A longer record is a step by itself. Null for no bound."""
     gradient_checkpointing: bool
     """Recompute each layer in the backward pass: a third more time, much less memory."""
 

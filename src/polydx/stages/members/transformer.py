@@ -150,6 +150,7 @@ def _recipe(member: TransformerMember, job: FoldJob, schedule: Recipe) -> Recipe
         layer_decay=member.layer_decay,
         patience=member.patience,
         accumulate=member.accumulate,
+        batch_tokens=member.batch_tokens,
     )
 
 
