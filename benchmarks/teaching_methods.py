@@ -11,6 +11,7 @@ PLAIN: dict[str, object] = {
     "teacher_weights": {},
     "schedule": "fixed",
     "rare_power": 0.0,
+    "absent_weight": 1.0,
     "bounded_weight": 0.0,
     "peers": 0,
     "assistant_layers": (),

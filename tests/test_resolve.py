@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from polydx.config import LinearMember, TransformerMember
+from polydx.config.contradictions import contradictions
 from polydx.errors import UserError
 from polydx.resolve import load_settings, write_settings
 
@@ -328,6 +329,21 @@ def test_what_hides_layers_from_the_compiler_is_not_compiled(mine: Path, change:
         load_settings(mine, [f"members.letters={change}", "compute.compile=true"])
     expected = f"compute.compile: is true, but members.letters.{field} hides layers from the compiler; switch one"
     assert expected in str(caught.value)
+
+
+def test_all_contradictions_are_found_whatever_else_is_wrong() -> None:
+    settings = load_settings(SMOKE)
+    columns = settings.contest.columns
+    twice = columns.model_copy(update={"age": columns.id, "sex": columns.labels})
+    changes = {
+        "encoders": {},
+        "members": settings.members | {"bert_fgm": settings.members["bert_fgm"].model_copy(update={"accumulate": 99})},
+        "contest": settings.contest.model_copy(update={"columns": twice}),
+        "stack": settings.stack.model_copy(update={"min_labels": 99}),
+    }
+    found = [".".join(key) for key, _, _ in contradictions(settings.model_copy(update=changes))]
+    of_members = ["members.bert_fgm.encoder", "members.bert_fgm.accumulate", "members.ernie_pgd.encoder"]
+    assert found == [*of_members, "contest.columns", "contest.columns", "distil.encoder", "stack.min_labels"]
 
 
 def test_a_contradiction_names_the_line_of_the_defaults_it_came_from() -> None:

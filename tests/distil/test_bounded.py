@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from polydx.distil.bounded import bounded_loss, presence_weights
+from polydx.distil.bounded import bounded_loss, side_weights
 
 
 def test_the_student_is_let_off_where_it_beats_the_teacher_by_the_margin() -> None:
@@ -18,9 +18,10 @@ def test_the_student_is_let_off_where_it_beats_the_teacher_by_the_margin() -> No
     assert loss.item() == pytest.approx((0.01 + 0.16 + 0.25 + 0.25) / 4)
 
 
-def test_a_rarer_label_weighs_more() -> None:
+def test_a_rarer_label_weighs_more_on_its_present_side() -> None:
     rates = np.array([0.4, 0.1, 0.1], dtype=np.float32)
-    found = presence_weights(rates, 0.5)
-    assert (found[1] / found[0]).item() == pytest.approx(2.0)
-    assert found.mean().item() == pytest.approx(1.0)
-    torch.testing.assert_close(presence_weights(rates, 0.0), torch.ones(3))
+    absent, present = side_weights(rates, 0.5, 1.5)
+    assert (present[1] / present[0]).item() == pytest.approx(2.0)
+    assert present.mean().item() == pytest.approx(1.0)
+    assert absent.tolist() == [1.5] * 3
+    torch.testing.assert_close(side_weights(rates, 0.0, 1.0), torch.ones(2, 3))

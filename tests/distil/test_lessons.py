@@ -10,6 +10,7 @@ from polydx.distil.attention import relation_loss
 from polydx.distil.lessons import HiddenLessons, LessonWeights
 from polydx.distil.patient import patient_loss
 from polydx.distil.relations import distance_loss
+from polydx.distil.value_direction import ValueAndDirection
 from polydx.errors import UserError
 from polydx.model.classifier import TextClassifier
 from polydx.model.layers import Trace, trace
@@ -56,6 +57,17 @@ def test_layers_are_paired_and_a_pooling_layer_learns_from_none(teacher: TextCla
     attention = relation_loss((own[1].query, own[1].key), (other[2].query, other[2].key), MASK, 2)
     value = relation_loss((own[1].value,) * 2, (other[2].value,) * 2, MASK, 2)
     torch.testing.assert_close(found, 2 * patient + 3 * (attention + value))
+
+
+def test_lessons_about_the_last_layer_take_the_teachers_own_last_whichever_are_paired(
+    teacher: TextClassifier, shown: Trace
+) -> None:
+    own, last = shown.layers[0], trace(teacher.encoder, IDS, MASK).layers[-1]
+    attention = relation_loss((own.query, own.key), (last.query, last.key), MASK, 2)
+    value = relation_loss((own.value,) * 2, (last.value,) * 2, MASK, 2)
+    expected = attention + value + 2 * ValueAndDirection()(own.hidden, last.hidden, MASK)
+    found = lessons(teacher, (0,), relations=1.0, value_direction=2.0)(shown, BATCH)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
 def test_rows_are_what_either_head_reads(teacher: TextClassifier, shown: Trace) -> None:

@@ -34,6 +34,7 @@ def test_distillation_stays_on_its_device(exits: ExitTraining) -> None:
         schedule="learned",
         end_temperature=1.0,
         rare_power=0.5,
+        absent_weight=1.5,
         bounded_weight=1.0,
         bounded_margin=0.1,
         peer_weight=1.0,

@@ -62,12 +62,12 @@ def test_parts_that_are_switched_on_add_up(student: BertForSequenceClassificatio
     student.bert.encoder.layer.append(copy.deepcopy(student.bert.encoder.layer[0]))
     batch = transfer_set(TOKENS, ROWS, [PROBABILITIES], TARGETS).batch(np.arange(3), np.random.default_rng(0))
     inputs = batch["input_ids"], batch["attention_mask"]
-    weights = torch.tensor([1.5, 0.5])
+    weights = torch.tensor([[0.7, 2.0], [1.5, 0.5]])
     task = DistillationTask(
         student,
         Temperature(4.0, 2.0),
         1.0,
-        present_weights=weights,
+        side_weights=weights,
         bounded=(3.0, 0.1),
         peers=[peer],
         peer_weight=2.0,

@@ -15,10 +15,11 @@ from torch import Tensor
 from transformers.models.bert.modeling_bert import BertLayer
 
 from polydx.artifacts import read_array, read_json, write_array
-from polydx.config import Adversary, Compute, LinearMember, LossName, Pseudo, TransformerMember
+from polydx.config import Adversary, Compute, LinearMember, Pseudo, TransformerMember
 from polydx.contest.records import LABELS, PART, UNLABELLED
 from polydx.errors import UserError
 from polydx.judge.folds import FOLD, NEVER_VALIDATED, read_folds
+from polydx.names import LossName
 from polydx.paths import FoldFiles, RunPaths
 from polydx.stages import s5_finetune
 from polydx.stages.members import lower
@@ -257,6 +258,7 @@ TECHNIQUES: dict[str, dict[str, Any]] = {
     "fresh top layer": {"reinitialised_layers": 1},
     "frozen embeddings": {"frozen_layers": 0},
     "multi-sample dropout": {"dropout_samples": 3},
+    "a token budget": {"batch_tokens": 40},
 }
 
 
@@ -276,7 +278,20 @@ def test_each_technique_is_fine_tuned_with_from_its_setting(
 
 def test_every_perturbation_and_loss_is_among_them() -> None:
     assert len(METHODS) == 7
-    assert len(TECHNIQUES) == 7 + 3 + 8 + 11
+    assert len(TECHNIQUES) == 7 + 3 + 8 + 12
+
+
+def test_shapes_of_losses_come_from_their_settings(paths: RunPaths) -> None:
+    losses = BASE["transformer_defaults"]["losses"]
+    shapes: list[dict[str, Any]] = [
+        {},
+        {"sigmoid_f1": {"slope": 3.0, "offset": 0.0}},
+        {"sigmoid_f1": {"slope": 1.0, "offset": 1.0}},
+        {"distribution_balanced": losses["distribution_balanced"] | {"focus": 1.0}},
+    ]
+    weights = {"sigmoid_f1": 1.0, "distribution_balanced": 1.0}
+    answers = {finetune(paths, transformer(losses={"weights": weights} | shape)).test.read_bytes() for shape in shapes}
+    assert len(answers) == 4
 
 
 def test_gradient_checkpointing_changes_no_byte(paths: RunPaths, plain_answers: bytes) -> None:

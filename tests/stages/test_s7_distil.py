@@ -66,6 +66,7 @@ DISTIL = Distil(
     schedule="fixed",
     end_temperature=1.0,
     rare_power=0.0,
+    absent_weight=1.0,
     bounded_weight=0.0,
     bounded_margin=0.0,
     peers=0,
@@ -266,6 +267,7 @@ TECHNIQUES: dict[str, dict[str, object]] = {
     "annealed": {"schedule": "annealed"},
     "learned": {"schedule": "learned"},
     "rare labels": {"rare_power": 0.5},
+    "absences": {"absent_weight": 1.5},
     "bounded": {"bounded_weight": 1.0, "bounded_margin": 0.1},
     "peers": {"peers": 1},
     "an assistant": {"assistant_layers": (0, 1, 2)},
@@ -293,7 +295,7 @@ def test_every_technique_changes_the_student(paths: RunPaths) -> None:
             assert len(loaded.heads) == 1
             assert read_speed(paths.student(1).model, "similarity", 0.1)[1].shape == (2,)
     assert len(seen) == len(TECHNIQUES) + 1
-    assert len(TECHNIQUES) == 29
+    assert len(TECHNIQUES) == 30
 
 
 def test_killed_between_two_students_of_a_chain_gives_the_same_bytes(paths: RunPaths) -> None:

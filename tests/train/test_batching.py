@@ -1,41 +1,87 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polydx.train.batching import batches_by_tokens, padding_share, plan_batches, split_batch, steps_of
+from polydx.train.batching import Plan, batches_by_tokens, padding_share, plan_batches, split_batch
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=400).map(lambda values: np.array(values, dtype=np.int64))
 
 
-@given(lengths=LENGTHS, batch_size=st.integers(1, 40), seed=st.integers(0, 5))
-def test_an_epoch_visits_every_row_once(lengths: np.ndarray, batch_size: int, seed: int) -> None:
-    plan = plan_batches(lengths, batch_size, 2.0, seed)
-    first, second = plan[: len(plan) // 2], plan[len(plan) // 2 :]
-    for epoch in (first, second):
+def epochs_of(plan: Plan) -> list[list[np.ndarray]]:
+    return [plan.batches[start:stop] for start, stop in pairwise((0, *plan.epoch_ends))]
+
+
+@given(
+    lengths=LENGTHS,
+    batch_size=st.integers(1, 40),
+    budget=st.none() | st.integers(1, 2000),
+    seed=st.integers(0, 5),
+)
+def test_an_epoch_visits_every_row_once_within_both_bounds(
+    lengths: np.ndarray, batch_size: int, budget: int | None, seed: int
+) -> None:
+    plan = plan_batches(lengths, batch_size, 2.0, seed, budget)
+    assert plan.epoch_ends[-1] == len(plan.batches)
+    for epoch in epochs_of(plan):
         assert sorted(np.concatenate(epoch).tolist()) == list(range(len(lengths)))
         assert max(map(len, epoch)) <= batch_size
+        if budget is not None:
+            assert all(len(rows) == 1 or len(rows) * lengths[rows].max() <= budget for rows in epoch)
 
 
-def test_same_seed_same_plan_and_epochs_differ() -> None:
+@given(lengths=LENGTHS, batch_size=st.integers(1, 40), budget=st.integers(1, 2000), epochs=st.integers(1, 3))
+def test_under_a_budget_every_row_counts_the_same_and_the_mean_step_weighs_1(
+    lengths: np.ndarray, batch_size: int, budget: int, epochs: int
+) -> None:
+    plan = plan_batches(lengths, batch_size, float(epochs), 0, budget)
+    weights = [plan.weight(step) for step in range(len(plan.batches))]
+    assert np.mean(weights) == pytest.approx(1)
+    counts = np.zeros(len(lengths))
+    for rows, weight in zip(plan.batches, weights, strict=True):
+        counts[rows] += weight / len(rows)
+    assert counts == pytest.approx(np.full(len(lengths), len(weights) / len(lengths)))
+
+
+def test_without_a_budget_all_steps_weigh_alike() -> None:
+    plan = plan_batches(np.arange(1, 11), 4, 2.0, 0)
+    assert [plan.weight(step) for step in range(6)] == [1.0] * 6
+
+
+@pytest.mark.parametrize("budget", [None, 300])
+def test_same_seed_same_plan_and_epochs_differ(budget: int | None) -> None:
     lengths = np.arange(1, 101)
-    plan, again, other = (plan_batches(lengths, 8, 2.0, seed) for seed in (3, 3, 4))
-    assert all(np.array_equal(a, b) for a, b in zip(plan, again, strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(plan, other, strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(plan[:13], plan[13:], strict=True))
+    plan, again, other = (plan_batches(lengths, 8, 2.0, seed, budget) for seed in (3, 3, 4))
+    assert listed(plan.batches) == listed(again.batches) != listed(other.batches)
+    first, second = epochs_of(plan)
+    assert listed(first) != listed(second)
+
+
+def listed(batches: list[np.ndarray]) -> list[list[int]]:
+    return [rows.tolist() for rows in batches]
 
 
 @pytest.mark.parametrize(("rows", "batch_size", "epochs", "steps"), [(10, 4, 1.0, 3), (10, 4, 0.5, 2), (10, 5, 2.5, 5)])
 def test_steps_by_hand(rows: int, batch_size: int, epochs: float, steps: int) -> None:
-    assert steps_of(rows, batch_size, epochs) == steps
-    assert len(plan_batches(np.ones(rows, dtype=np.int64), batch_size, epochs, 0)) == steps
+    plan = plan_batches(np.ones(rows, dtype=np.int64), batch_size, epochs, 0)
+    assert len(plan.batches) == steps
+
+
+def test_epochs_of_a_budget_have_steps_of_their_own() -> None:
+    plan = Plan([np.zeros(1)] * 7, (3, 8), mean_rows=1.5)
+    assert [plan.steps_in(epochs) for epochs in (0.0, 0.5, 1.0, 1.2, 2.0, 9.0)] == [0, 1.5, 3, 4, 8, 8]
 
 
 def test_similar_lengths_share_batches() -> None:
     lengths = np.random.default_rng(0).integers(10, 500, 3000)
-    bucketed = plan_batches(lengths, 16, 1.0, 0)
     shuffled = list(np.random.default_rng(0).permutation(3000)[: 187 * 16].reshape(187, 16))
-    assert padding_share(lengths, bucketed) < 0.05 < 0.3 < padding_share(lengths, shuffled)
+    assert padding_share(lengths, shuffled) > 0.3
+    assert padding_share(lengths, plan_batches(lengths, 16, 1.0, 0).batches) < 0.05
+    batches = plan_batches(lengths, 1000, 1.0, 0, 4096).batches
+    assert padding_share(lengths, batches) < 0.05
+    assert np.mean([len(rows) * lengths[rows].max() for rows in batches]) > 0.9 * 4096
 
 
 @given(lengths=LENGTHS, budget=st.integers(1, 2000))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from polydx.errors import UserError
 from polydx.model.classifier import TextClassifier
@@ -28,10 +28,14 @@ from polydx.train.distributed import ALONE, Processes, join
 from polydx.train.launcher import RANK_VARIABLE, SIZE_VARIABLE
 from polydx.train.loop import Recipe
 from polydx.train.losses.objective import LossShapes, Objective
+from polydx.train.perturbations.awp import AWP
 from polydx.train.perturbations.embeddings import EmbeddingPoint
 from polydx.train.perturbations.fgm import FGM
+from polydx.train.perturbations.freelb import FreeLB
 from polydx.train.perturbations.interface import Perturbation
 from polydx.train.perturbations.pgd import PGD
+from polydx.train.perturbations.r_drop import RDrop
+from polydx.train.perturbations.sam import SAM
 from polydx.train.perturbations.vat import VAT
 
 ROWS, LABELS = 11, 3
@@ -60,9 +64,30 @@ CASES: dict[str, dict[str, Any]] = {
     "F1 losses, pgd on positions": {"losses": F1, "adversary": "pgd", "target": "positions"},
     "F1 losses, pgd on the table": {"losses": F1, "adversary": "pgd", "target": "table"},
     "F1 losses in micro-batches": {"losses": F1, "accumulate": 2},
+    "F1 losses on soft targets": {"losses": F1, "soft": True},
+    "freelb": {"adversary": "freelb"},
+    "r_drop": {"adversary": "r_drop"},
+    "awp, a row each": {"adversary": "awp", "batch_size": 2},
+    "sam, a row each": {"adversary": "sam", "batch_size": 2},
+    "a token budget": {"batch_tokens": 30},
 }
+CLIMB_ALONE = ("awp, a row each", "sam, a row each")
+"""Each process moves the weights by its own rows' gradient, as a process alone does with each micro-batch's."""
 CAN_DIFFER = "attention.self.key.bias"
 """It shifts all of a query's scores alike, so its gradient is rounding noise, which Adam scales up to whole steps."""
+
+
+class EveryOther(nn.Module):
+    """In place of dropout: even units of the first pass, odd ones of the second, so that processes draw alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = 0
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        kept = torch.arange(hidden.shape[-1]) % 2 == self.passes % 2
+        self.passes += 1
+        return 2 * kept * hidden
 
 
 def train(
@@ -74,6 +99,7 @@ def train(
     adversary: str | None = None,
     target: Any = "positions",
     inner_share: float | None = None,
+    soft: bool = False,
     **changes: Any,
 ) -> dict[str, Tensor]:
     """Weights of a tiny encoder and its head after training; the last checkpoint stays."""
@@ -94,13 +120,22 @@ def train(
     tokens = TokenTable(
         draw.integers(1, 30, lengths.sum()).astype(np.int32), np.concatenate([[0], lengths.cumsum()]), 0
     )
-    targets = (draw.random((ROWS, LABELS)) < 0.5).astype(np.float32)
+    # Of soft ones, three in ten make their label present.
+    drawn = draw.random((ROWS, LABELS))
+    targets = (0.7 * drawn if soft else drawn < 0.5).astype(np.float32)
+    if adversary == "r_drop":
+        model.head.dropout = EveryOther()
     point = EmbeddingPoint(model.word_embedding, target, processes.total)
     methods: dict[str | None, Perturbation | None] = {
         None: None,
         "fgm": FGM(point, 0.5),
         "pgd": PGD(point, 0.5, 0.3, 3),
         "vat": VAT(model, point, 0.1, 0.5, 1, 1.0),
+        # From the clean point: a random start differs between processes.
+        "freelb": FreeLB(EmbeddingPoint(model.word_embedding, "positions"), 3, 0.1, 0.0, 0.6),
+        "awp": AWP(model.parameters(), 0.3, 0.1),
+        "sam": SAM(model.parameters(), 0.3),
+        "r_drop": RDrop(model, 2.0),
     }
     train_classifier(
         model,
@@ -166,11 +201,18 @@ def of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_give_the_weights_of_one(of_two: Path, tmp_path: Path, case: str) -> None:
     found = [load_file(of_two / rank / "weights.safetensors") for rank in ("0", "1")]
-    expected = train(tmp_path / "alone", ALONE, **CASES[case])
+    parts = {"accumulate": 2} if case in CLIMB_ALONE else {}
+    expected = train(tmp_path / "alone", ALONE, **CASES[case] | parts)
     for name, value in expected.items():
         both = [weights[f"{case}/{name}"] for weights in found]
         assert torch.equal(*both)
         torch.testing.assert_close(both[0], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", CLIMB_ALONE)
+def test_a_climb_by_all_rows_at_once_is_another(of_two: Path, tmp_path: Path, case: str) -> None:
+    found = load_file(of_two / "0" / "weights.safetensors")[f"{case}/head.weight"]
+    assert (found - train(tmp_path / "alone", ALONE, **CASES[case])["head.weight"]).abs().max() > 1e-5
 
 
 def test_the_cases_are_as_many_results_and_untrained_weights_are_none_of_them(of_two: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +52,11 @@ class TinyExamples:
     ids: np.ndarray
     calls: list[int]
     fails_at: int | None = None
+    uneven: bool = False
 
     @property
     def lengths(self) -> np.ndarray:
-        return np.full(len(self.ids), self.ids.shape[1])
+        return self.ids[:, 0] if self.uneven else np.full(len(self.ids), self.ids.shape[1])
 
     def fingerprint(self) -> str:
         return self.ids.tobytes().hex()
@@ -80,10 +82,11 @@ def train(
     target: Target = "table",
     dropout: float = 0.3,
     score: Callable[[TinyTask], float] | None = None,
+    uneven: bool = False,
 ) -> tuple[TinyTask, FitReport, int]:
     prepare(1, 0)
     task = TinyTask(dropout)
-    examples = TinyExamples(np.random.default_rng(0).integers(1, 20, (18, 5)), [], fails_at)
+    examples = TinyExamples(np.random.default_rng(0).integers(1, 20, (18, 5)), [], fails_at, uneven)
     adversary = PGD(EmbeddingPoint(task.embedding, target), 0.5, 0.2, 2) if adversarial else None
     report = fit(
         task,
@@ -130,6 +133,68 @@ def test_killed_and_resumed_gives_the_same_bits(
     assert untimed(resumed_report) == untimed(report)
 
 
+@pytest.mark.parametrize("fails_at", [3, 14])
+def test_killed_and_resumed_gives_the_same_bits_under_a_token_budget(tmp_path: Path, fails_at: int) -> None:
+    recipe = replace(RECIPE, batch_size=9, batch_tokens=40, patience=9)
+    train_here = partial(train, recipe=recipe, uneven=True, score=half_of_the_weights)
+    undisturbed, report, calls = train_here(tmp_path / "undisturbed")
+    assert calls == report.steps > 15
+    with pytest.raises(KeyboardInterrupt):
+        train_here(tmp_path / "killed", fails_at=fails_at)
+    resumed, resumed_report, calls = train_here(tmp_path / "killed")
+    assert calls == report.steps - (fails_at - 1)
+    assert same(undisturbed, resumed)
+    assert untimed(resumed_report) == untimed(report)
+
+
+class RowTask(nn.Module):
+    """The mean of one number a row; `counts` adds up the gradients of each."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.numbers = nn.Parameter(torch.zeros(rows))
+        self.counts = torch.zeros(rows)
+        self.numbers.register_hook(self._count)
+
+    def _count(self, gradient: Tensor) -> None:
+        self.counts += gradient
+
+    def forward(self, batch: dict[str, Tensor], progress: float) -> Tensor:  # noqa: ARG002 - the loop passes it to all
+        return self.numbers[batch["rows"]].mean()
+
+
+class RowExamples(TinyExamples):
+    def batch(self, rows: np.ndarray, draw: np.random.Generator) -> dict[str, Tensor]:  # noqa: ARG002 - as the loop calls
+        self.calls.append(len(rows))
+        return {"rows": torch.from_numpy(rows)}
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_every_row_counts_the_same_under_a_token_budget(tmp_path: Path, accumulate: int) -> None:
+    task = RowTask(18)
+    examples = RowExamples(np.random.default_rng(0).integers(1, 20, (18, 5)), [], uneven=True)
+    scored: list[float] = []
+
+    def score() -> float:
+        scored.append(0.0)
+        return scored[-1]
+
+    report = fit(
+        task,
+        examples,
+        replace(RECIPE, batch_size=9, batch_tokens=40, accumulate=accumulate),
+        name="rows",
+        is_head=lambda _: False,
+        device=torch.device("cpu"),
+        checkpoint=tmp_path / "x",
+        depends_on="",
+        score=score,
+    )
+    assert len(scored) == 3, "once an epoch"
+    assert len(set(examples.calls)) > 1
+    torch.testing.assert_close(task.counts, torch.full((18,), report.steps / 18))
+
+
 @pytest.mark.parametrize("swa_start", [None, 0.6])
 def test_the_loop_equals_a_plain_one(tmp_path: Path, swa_start: float | None) -> None:
     """Warm-up and decay, two rates, clipping, the step's own draws, and a mean at a constant rate, written out."""
@@ -145,7 +210,7 @@ def test_the_loop_equals_a_plain_one(tmp_path: Path, swa_start: float | None) ->
     if swa_start is not None:
         factors[9:] = [factors[9]] * 6
     losses, weights = [], []
-    for step, rows in enumerate(plan_batches(examples.lengths, 4, 3, seed=7)):
+    for step, rows in enumerate(plan_batches(examples.lengths, 4, 3, seed=7).batches):
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * factors[step]
         loss = plain(examples.batch(rows, np.random.default_rng([7, step])), step / 15)

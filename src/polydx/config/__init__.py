@@ -7,13 +7,7 @@ encoders are named entries; each is laid over the defaults of its kind (`encoder
 
 from polydx.config.base import Schedule, Section, sections
 from polydx.config.data import Clean, Columns, Contest, Inspect, SampleSize, Split
-from polydx.config.members import (
-    Adversary,
-    LinearMember,
-    Losses,
-    LossName,
-    TransformerMember,
-)
+from polydx.config.members import Adversary, LinearMember, Losses, TransformerMember
 from polydx.config.settings import Compute, Encoder, Pretrain, Pseudo, Run, Settings, Stack, Submit
 from polydx.config.student import Compress, Distil, Lessons
 
@@ -29,7 +23,6 @@ __all__ = [
     "Inspect",
     "Lessons",
     "LinearMember",
-    "LossName",
     "Losses",
     "Pretrain",
     "Pseudo",

@@ -29,9 +29,8 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str, str]]:
             key = ("members", name)
             if member.encoder not in settings.encoders:
                 yield (*key, "encoder"), f"{member.encoder!r} is not in encoders", f"choose one of: {known}"
-                return
-            encoder = settings.encoders[member.encoder]
-            positions = encoder.max_positions if encoder.source == "own" else None
+            used = settings.encoders.get(member.encoder)
+            positions = used.max_positions if used is not None and used.source == "own" else None
             for field, problem, fix in _length_contradictions(member, positions):
                 yield (*key, *field), problem, fix
             yield from _member_contradictions(key, member)
@@ -113,10 +112,9 @@ def _section_contradictions(settings: Settings, known: str) -> Iterator[tuple[Ke
     columns = settings.contest.columns
     named = [columns.id, *columns.sections, *columns.numbers, *columns.categories, columns.labels]
     named += [column for column in (columns.age, columns.sex) if column is not None]
-    for column in named:
+    for column in dict.fromkeys(named):
         if named.count(column) > 1:
             yield ("contest", "columns"), f"column {column!r} has two roles", "give each column one role"
-            return
     if settings.split.repeats > 1 and settings.split.scheme != "repeated":
         yield ("split", "repeats"), f"is {settings.split.repeats}", "use split.scheme=repeated, or 1 repeat"
     pseudo = settings.pseudo

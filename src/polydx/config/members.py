@@ -7,18 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from polydx.config.base import Count, NotNegative, Positive, Rate, Schedule, Section, Share
-
-LossName = Literal[
-    "bce",
-    "soft_f1",
-    "clamped_soft_f1",
-    "sigmoid_f1",
-    "asl",
-    "focal",
-    "distribution_balanced",
-    "zlpr",
-    "hamming",
-]
+from polydx.names import LossName
 
 
 class AsymmetricLoss(Section):
@@ -41,6 +30,32 @@ class FocalLoss(Section):
     """Weight of the present side (alpha); the absent side has the rest."""
 
 
+class SigmoidF1Loss(Section):
+    """Shape of sigmoidF1 (Benedict 2021)."""
+
+    slope: Rate
+    """Steepness of the sigmoid whose values are counted (beta); the larger, the closer to counts of decisions."""
+    offset: float
+    """Added to the logits first (eta); moves the decision away from logit 0."""
+
+
+class DistributionBalancedLoss(Section):
+    """Shape of the distribution-balanced loss (Wu 2020)."""
+
+    floor: NotNegative
+    """Least weight of a row's label (alpha)."""
+    slope: NotNegative
+    """How fast the weight rises with the label's part in the row's being drawn (beta)."""
+    centre: Share
+    """The part at which the weight is half-way up (gamma)."""
+    negative_scale: Rate
+    """An absent label's logit is scaled up and its loss down by this (lambda)."""
+    bias_scale: NotNegative
+    """So many times a label's log-odds are added to its logit (kappa)."""
+    focus: NotNegative
+    """Focusing power; 0, or at least 1."""
+
+
 class Losses(Section):
     """What a member minimises: a weighted sum that may change on the way."""
 
@@ -58,6 +73,10 @@ class Losses(Section):
     """Shape of `asl`."""
     focal: FocalLoss
     """Shape of `focal`."""
+    sigmoid_f1: SigmoidF1Loss
+    """Shape of `sigmoid_f1`."""
+    distribution_balanced: DistributionBalancedLoss
+    """Shape of `distribution_balanced`."""
 
 
 class FreeLB(Section):
@@ -190,6 +209,9 @@ class TransformerMember(Schedule):
     accumulate: Positive
     """Micro-batches that a step's rows are split into: less memory, the same gradients. F1 losses take the counts of a
     micro-batch, and an adversary with one norm over the batch (target `table`, AWP, SAM) moves each its own way."""
+    batch_tokens: Positive | None
+    """Most padded tokens a step, beside `batch_size`, which is then the most rows: few long records or many short ones,
+    each record counting the same. A longer record is a step by itself. Null for no bound."""
     gradient_checkpointing: bool
     """Recompute each layer in the backward pass: a third more time, much less memory."""
 

@@ -70,6 +70,8 @@ class Distil(Schedule):
     """T at the end of `annealed`."""
     rare_power: Share
     """The present side of a label weighs (mean rate / its rate) to this power in the soft loss; 0: all alike."""
+    absent_weight: Rate
+    """What the absent side of every label weighs in the soft loss, the present sides weighing 1 in the mean."""
     bounded_weight: NotNegative
     """Weight of the teacher-bounded loss."""
     bounded_margin: NotNegative

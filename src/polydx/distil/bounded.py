@@ -25,15 +25,19 @@ def bounded_loss(logits: Tensor, taught: Tensor, targets: Tensor, row_weights: T
     return (errors.mean(dim=1) * row_weights).mean()
 
 
-def presence_weights(rates: Floats, power: float) -> Tensor:
-    """How much the present side of each label weighs: (mean rate / rate)^power, mean 1 over labels.
+def side_weights(rates: Floats, power: float, absent: float) -> Tensor:
+    """How much the absent and the present side of each label weigh in the soft loss.
+
+    Chen 2017 weighs the soft loss by class, the background more than any object. Labels that don't exclude each other
+    have a background each: its weight is the same for all, the present side's is (mean rate / rate)^power, mean 1.
 
     Args:
         rates: `[labels]`, share of the labelled rows that have each label, above 0.
         power: 0 weighs all labels alike, 1 makes every label's positives count the same in all.
+        absent: Weight of the absent side; 1.5 for the paper's background.
 
     Returns:
-        `[labels]`, float32.
+        `[2, labels]`, float32: absent, present.
     """
-    weights = torch.from_numpy((rates.mean() / rates) ** power).float()
-    return weights / weights.mean()
+    present = torch.from_numpy((rates.mean() / rates) ** power).float()
+    return torch.stack([torch.full_like(present, absent), present / present.mean()])

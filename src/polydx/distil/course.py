@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from polydx.artifacts import Floats
-from polydx.distil.bounded import presence_weights
+from polydx.distil.bounded import side_weights
 from polydx.distil.exit_training import ExitTraining
 from polydx.distil.lessons import HiddenLessons, LessonWeights
 from polydx.distil.student import Student
@@ -25,6 +25,7 @@ class Course:
     schedule: Schedule
     end_temperature: float
     rare_power: float
+    absent_weight: float
     bounded_weight: float
     bounded_margin: float
     peer_weight: float
@@ -59,12 +60,13 @@ def new_task(
     if course.exits != "none":
         exits = Exits(width, targets.shape[1], depth, student.config.hidden_dropout_prob), course.exits
     # Half a row on either side keeps a label without any row from weighing without end.
+    weighs_sides = course.rare_power > 0 or course.absent_weight != 1
     rates = (targets.sum(axis=0) + 0.5) / (len(targets) + 1)
     return DistillationTask(
         student,
         new_temperature(course.schedule, course.temperature, course.end_temperature),
         course.soft_weight,
-        present_weights=presence_weights(rates, course.rare_power) if course.rare_power else None,
+        side_weights=side_weights(rates, course.rare_power, course.absent_weight) if weighs_sides else None,
         bounded=(course.bounded_weight, course.bounded_margin),
         peers=peers,
         peer_weight=course.peer_weight,

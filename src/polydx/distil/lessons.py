@@ -29,12 +29,12 @@ class LessonWeights:
         hidden: TinyBERT's loss on what leaves each layer.
         attention: TinyBERT's loss on attention scores of each layer.
         patient: PKD on the first token of each layer.
-        relations: MiniLM's attention and value relations of the last layer.
+        relations: MiniLM's attention and value relations of the teacher's last layer.
         attention_transfer: Where each layer is busy.
         similarity: Similarities of the rows of a batch.
         distance: Distances between them.
         angle: Angles between them.
-        value_direction: Value and direction of the last layer's activations.
+        value_direction: Value and direction of the teacher's last layer's activations.
     """
 
     hint: float = 0.0
@@ -58,7 +58,8 @@ class HiddenLessons(nn.Module):
     Args:
         teacher: A fine-tuned classifier on the student's own vocabulary.
         layers: Numbers of the teacher's layers that the student's layers learn from, one each, from the student's
-            lowest; a further layer of the student, its pooling layer, learns from none.
+            lowest; a further layer of the student, its pooling layer, learns from none. Lessons about the last layer
+            are the teacher's own last, whichever are paired, for the last layer of the student that learns from one.
         weights: What each lesson weighs.
         student_width: Width of the student.
         device: Where the training runs.
@@ -104,6 +105,7 @@ class HiddenLessons(nn.Module):
         terms = [
             *self._token_terms(student, teacher, learns, teaches, mask),
             *self._attention_terms(learns, teaches, mask),
+            *self._last_layer_terms(learns[-1], teacher.layers[-1], mask),
             *self._row_terms(student, teacher, mask),
         ]
         return sum(terms[1:], terms[0])
@@ -124,9 +126,6 @@ class HiddenLessons(nn.Module):
             terms.append(self.weights.embedding * self.embedding(student.embedded, teacher.embedded, mask))
         for hint, own, other in zip(self.hidden, learns, teaches, strict=False):
             terms.append(self.weights.hidden / len(learns) * hint(own.hidden, other.hidden, mask))
-        if self.value_direction is not None:
-            loss = self.value_direction(learns[-1].hidden, teaches[-1].hidden, mask)
-            terms.append(self.weights.value_direction * loss)
         if self.weights.patient:
             states = [[layer.hidden for layer in side] for side in (learns, teaches)]
             terms.append(self.weights.patient * patient_loss(states[0], states[1]))
@@ -143,8 +142,13 @@ class HiddenLessons(nn.Module):
             if self.weights.attention_transfer:
                 loss = attention_transfer_loss(own.hidden, other.hidden, mask)
                 terms.append(self.weights.attention_transfer / len(learns) * loss)
+        return terms
+
+    def _last_layer_terms(self, own: LayerTrace, other: LayerTrace, mask: Tensor) -> list[Tensor]:
+        terms = []
+        if self.value_direction is not None:
+            terms.append(self.weights.value_direction * self.value_direction(own.hidden, other.hidden, mask))
         if self.weights.relations:
-            own, other = learns[-1], teaches[-1]
             attention = relation_loss((own.query, own.key), (other.query, other.key), mask, self.heads)
             value = relation_loss((own.value, own.value), (other.value, other.value), mask, self.heads)
             terms.append(self.weights.relations * (attention + value))

@@ -18,7 +18,7 @@ def teacher_logits(probabilities: Floats) -> Floats:
 
 
 def soft_target_loss(
-    logits: Tensor, taught: Tensor, temperature: float | Tensor, present_weights: Tensor | None = None
+    logits: Tensor, taught: Tensor, temperature: float | Tensor, side_weights: Tensor | None = None
 ) -> Tensor:
     """T^2 BCE(sigmoid(z_s / T), sigmoid(z_t / T)), mean over rows and labels.
 
@@ -29,22 +29,24 @@ def soft_target_loss(
         logits: `[batch, labels]`, float32, of the student (z_s).
         taught: `[batch, labels]`, float32, logits of the teacher (z_t).
         temperature: T, above 0; a tensor of no dimension where it is learned.
-        present_weights: `[labels]`, what the present side of each label weighs, the absent side being 1 (Chen 2017
-            weighs the sides of a detector's soft loss); None weighs both alike.
+        side_weights: `[2, labels]`, above 0, what the absent and the present side of each label weigh (as Chen 2017
+            weighs the classes of a detector's soft loss); None weighs both 1.
     """
     targets = (taught / temperature).sigmoid()
+    # BCE knows a weight of the present side; one of both sides, times it, gives the absent side its own.
+    absent, ratio = (None, None) if side_weights is None else (side_weights[0], side_weights[1] / side_weights[0])
     return temperature**2 * functional.binary_cross_entropy_with_logits(
-        logits / temperature, targets, pos_weight=present_weights
+        logits / temperature, targets, weight=absent, pos_weight=ratio
     )
 
 
 def soft_target_divergence(
-    logits: Tensor, taught: Tensor, temperature: float | Tensor, present_weights: Tensor | None = None
+    logits: Tensor, taught: Tensor, temperature: float | Tensor, side_weights: Tensor | None = None
 ) -> Tensor:
     """T^2 KL(teacher || student) of each label's tempered answers: `soft_target_loss` less its least value.
 
     The student's gradient is the same. The temperature's is not: without the teacher's entropy, which grows with T by
     itself, it tells where the two differ most.
     """
-    loss = soft_target_loss(logits, taught, temperature, present_weights)
-    return loss - soft_target_loss(taught, taught, temperature, present_weights)
+    loss = soft_target_loss(logits, taught, temperature, side_weights)
+    return loss - soft_target_loss(taught, taught, temperature, side_weights)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from polydx.artifacts import Floats
 from polydx.judge.folds import Folds, Mask
+from polydx.model.tokens import IntArray
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Taught:
     test: Floats
     unlabelled: Floats
 
-    def rows(self, drawn: npt.NDArray[np.int64]) -> Floats:
+    def rows(self, drawn: IntArray) -> Floats:
         """Labelled rows, test rows and some of the unlabelled ones behind each other."""
         return np.concatenate([self.labelled, self.test, self.unlabelled[drawn]])
 

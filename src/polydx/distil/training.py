@@ -28,7 +28,7 @@ class DistillationTask(nn.Module):
         model: The student.
         temperature: Gives T of the soft targets by the share of training done.
         soft_weight: w, in [0, 1].
-        present_weights: `[labels]`, what the present side of each label weighs in the soft targets, or None.
+        side_weights: `[2, labels]`, what either side of each label weighs in the soft targets, or None.
         bounded: Weight and margin of the teacher-bounded loss; a weight of 0 leaves it out.
         peers: Further students that learn the same and teach each other.
         peer_weight: What their teaching weighs.
@@ -43,7 +43,7 @@ class DistillationTask(nn.Module):
         temperature: nn.Module,
         soft_weight: float,
         *,
-        present_weights: Tensor | None = None,
+        side_weights: Tensor | None = None,
         bounded: tuple[float, float] = (0.0, 0.0),
         peers: Sequence[Student] = (),
         peer_weight: float = 1.0,
@@ -55,7 +55,7 @@ class DistillationTask(nn.Module):
         self.model = model
         self.temperature = temperature
         self.soft_weight = soft_weight
-        self.register_buffer("present_weights", present_weights, persistent=False)
+        self.register_buffer("side_weights", side_weights, persistent=False)
         self.bounded_weight, self.margin = bounded
         self.peers = nn.ModuleList(peers)
         self.peer_weight = peer_weight
@@ -93,10 +93,10 @@ class DistillationTask(nn.Module):
     def _taught(self, batch: dict[str, Tensor], temperature: float | Tensor, logits: Tensor) -> Tensor:
         """What teachers and labels say to logits `[batch, labels]`."""
         labelled = batch["labelled"].to(logits.dtype)
-        present = cast("Tensor | None", self.present_weights)
+        sides = cast("Tensor | None", self.side_weights)
         # Only a learned temperature minds the teacher's entropy; the student's gradient is the same.
         soft_loss = soft_target_divergence if isinstance(temperature, Tensor) else soft_target_loss
-        soft = soft_loss(logits, batch["taught"], temperature, present)
+        soft = soft_loss(logits, batch["taught"], temperature, sides)
         hard = bce(logits, batch["targets"], labelled)
         loss = self.soft_weight * soft + (1 - self.soft_weight) * hard
         if self.bounded_weight:

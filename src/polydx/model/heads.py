@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polydx.artifacts import Floats
+from polydx.model.label_rates import log_odds
 
 MEAN_SCALE = 10.0
 """The normalised mean has length 1; times this its entries have the size a head's default weights are made for."""
@@ -159,11 +160,10 @@ def new_head(width: int, labels: int, pooling: Pooling, dropout: float) -> Head:
 def start_at_rates(bias: nn.Parameter, targets: Floats) -> None:
     """Set a head's bias to the log-odds of each label's rate, so that no step is spent on learning the rates.
 
-    The prior of Lin 2017 (focal loss, section 3.3), for each label by itself; half a row is added to either side.
+    The prior of Lin 2017 (focal loss, section 3.3), for each label by itself.
 
     Args:
         bias: `[labels]`.
         targets: `[rows, labels]` in [0, 1], of the rows that the model trains on.
     """
-    positives = torch.from_numpy(targets.sum(axis=0)) + 0.5
-    bias.copy_(torch.log(positives / (len(targets) + 1 - positives)))
+    bias.copy_(log_odds(torch.from_numpy(targets.sum(axis=0)), len(targets)))

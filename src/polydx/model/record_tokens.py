@@ -19,7 +19,7 @@ from polydx.contest.records import PART_ENDS, TEXT, read_batches, section_column
 from polydx.model.long_documents import CHUNKED, LongMode
 from polydx.model.side_features import SideFeature, side_columns, side_features
 from polydx.model.token_spool import TokenSpool
-from polydx.model.tokens import ENCODE_CHUNK, TokenTable, special_id
+from polydx.model.tokens import ENCODE_CHUNK, IntArray, TokenTable, special_id
 
 Ids = npt.NDArray[np.int32]
 READING_FILE = "reading.json"
@@ -126,7 +126,7 @@ def token_rows(
         yield np.concatenate([piece for start in bodies for piece in (first, content[start : start + body], last)])
 
 
-def keep(tokens: int, parts: npt.NDArray[np.int64] | None, reading: Reading) -> npt.NDArray[np.int64]:
+def keep(tokens: int, parts: IntArray | None, reading: Reading) -> IntArray:
     """Choose the tokens of one record that the model gets.
 
     Args:
@@ -183,7 +183,7 @@ def share_tokens(lengths: Sequence[int], room: int) -> list[int]:
 
 def _tokens(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], with_starts: bool
-) -> Iterator[tuple[Ids, npt.NDArray[np.int64]]]:
+) -> Iterator[tuple[Ids, IntArray]]:
     """Ids of each whole text without special tokens and, if asked for, the character where each token starts."""
     for start in range(0, len(texts), ENCODE_CHUNK):
         encoded = tokenizer(

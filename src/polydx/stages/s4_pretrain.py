@@ -26,7 +26,7 @@ from polydx.model.sources import fetch, find_source
 from polydx.model.tokenizers import new_tokenizer
 from polydx.paths import RunPaths
 from polydx.provenance import code_hash
-from polydx.semi.masked_language import Outcome, mask_texts, pretrain
+from polydx.semi.masked_language import MaskedExamples, Outcome, mask_texts, pretrain
 from polydx.stages.recipes import packs
 from polydx.text.normalise import Language
 from polydx.train.checkpoint import clear_checkpoint
@@ -63,17 +63,8 @@ def run(paths: RunPaths, name: str, encoder: Encoder, language: Language, comput
     checkpoint = paths.checkpoints(f"pretrain-{name}")
     outcome = Outcome()
     if isinstance(model, MaskedLM):
-        unseen, seen = (
-            mask_texts(
-                tokenizer,
-                table[rows][TEXT].tolist(),
-                max_tokens=encoder.pretrain.max_tokens,
-                language=language,
-                whole_words=encoder.pretrain.whole_words,
-                mask_share=encoder.pretrain.mask_share,
-            )
-            for rows in (heldout, ~heldout)
-        )
+        texts = [table[rows][TEXT].tolist() for rows in (heldout, ~heldout)]
+        unseen, seen = (_mask(tokenizer, each, encoder.pretrain, language) for each in texts)
         device = pick_device(compute.device)
         recipe = _recipe(encoder.pretrain, compute, bf16_available(device), own_seed)
         use_own_attention(model)
@@ -94,17 +85,7 @@ def run(paths: RunPaths, name: str, encoder: Encoder, language: Language, comput
 
     with replacing(paths.encoder(name)) as folder:
         save_folder(folder, model.cpu(), tokenizer)
-        report = {
-            "encoder": name,
-            "texts": len(table),
-            "heldout_texts": int(heldout.sum()),
-            "test_text": encoder.pretrain.test_text,
-            "steps": outcome.steps,
-            "seconds": outcome.seconds,
-            "heldout_loss_before": outcome.loss_before,
-            "heldout_loss_after": outcome.loss_after,
-        }
-        write_json(folder / "pretraining.json", report)
+        write_json(folder / "pretraining.json", _report(name, encoder.pretrain, heldout, outcome))
     clear_checkpoint(checkpoint)
     losses = " -> ".join("none" if loss is None else f"{loss:.3f}" for loss in outcome[2:])
     print(f"s4 pretrain: {name}, {len(table)} texts, {outcome.steps} steps, held-out loss {losses}", file=sys.stderr)
@@ -139,6 +120,34 @@ def _start(encoder: Encoder, texts: list[str]) -> tuple[PreTrainedTokenizerBase,
     if loaded.fresh_head and encoder.pretrain.epochs == 0:
         return load_tokenizer(source), load_encoder(source, DROPOUT_CONTINUED)
     return load_tokenizer(source), loaded.model
+
+
+def _mask(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], settings: Pretrain, language: Language
+) -> MaskedExamples:
+    return mask_texts(
+        tokenizer,
+        texts,
+        max_tokens=settings.max_tokens,
+        language=language,
+        whole_words=settings.whole_words,
+        mask_share=settings.mask_share,
+    )
+
+
+def _report(
+    name: str, settings: Pretrain, heldout: npt.NDArray[np.bool_], outcome: Outcome
+) -> dict[str, str | int | float | None]:
+    return {
+        "encoder": name,
+        "texts": len(heldout),
+        "heldout_texts": int(heldout.sum()),
+        "test_text": settings.test_text,
+        "steps": outcome.steps,
+        "seconds": outcome.seconds,
+        "heldout_loss_before": outcome.loss_before,
+        "heldout_loss_after": outcome.loss_after,
+    }
 
 
 def _recipe(settings: Pretrain, compute: Compute, bf16: bool, seed: int) -> Recipe:

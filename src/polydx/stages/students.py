@@ -64,6 +64,7 @@ def course_of(distil: Distil, last: bool) -> Course:
         schedule=distil.schedule,
         end_temperature=distil.end_temperature,
         rare_power=distil.rare_power,
+        absent_weight=distil.absent_weight,
         bounded_weight=distil.bounded_weight,
         bounded_margin=distil.bounded_margin,
         peer_weight=distil.peer_weight,

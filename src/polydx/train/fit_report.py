@@ -5,10 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-IntArray = npt.NDArray[np.int64]
+from polydx.model.tokens import IntArray
 
 CLOCK_SECONDS = 1e-6
 """Less than any step takes, and more than nothing, where no step was left to do."""

@@ -13,21 +13,19 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from polydx.model.tokens import IntArray
 from polydx.progress import Reporter
 from polydx.train.averaging import WeightAverage, new_average
-from polydx.train.batching import padding_share, plan_batches, split_batch, steps_of
+from polydx.train.batching import padding_share, plan_batches, split_batch
 from polydx.train.checkpoint import TrainingState, fingerprint_of, load_checkpoint, save_checkpoint
 from polydx.train.distributed import ALONE, Processes
 from polydx.train.dropout import use_byte_dropout
 from polydx.train.fit_report import FitReport, StepClock, speeds
 from polydx.train.optimiser import learning_rate_factor, new_optimiser
 from polydx.train.perturbations.interface import Backward, Perturbation, plain_backward
-
-IntArray = npt.NDArray[np.int64]
 
 
 class Examples(Protocol):
@@ -49,7 +47,8 @@ class Recipe:
     """How a job is trained; the meaning of each value stands in the settings.
 
     `average_decay` takes the moving average of the weights, `swa_start` their plain average; `patience` counts epochs
-    without a better score; `accumulate` is the number of micro-batches whose gradients add up to a step's.
+    without a better score; `accumulate` is the number of micro-batches whose gradients add up to a step's; a step has
+    at most `batch_size` rows, and at most `batch_tokens` padded tokens where they are given (see `plan_batches`).
     """
 
     epochs: float
@@ -67,6 +66,7 @@ class Recipe:
     layer_decay: float = 1.0
     patience: int | None = None
     accumulate: int = 1
+    batch_tokens: int | None = None
 
 
 def fit(
@@ -111,9 +111,9 @@ def fit(
     started = time.monotonic()
     task.to(device)
     use_byte_dropout(task, device)
-    plan = plan_batches(examples.lengths, recipe.batch_size, recipe.epochs, recipe.seed)
-    epoch_steps = steps_of(len(examples.lengths), recipe.batch_size, 1.0)
-    first_adversarial = round(adversary_start_epoch * epoch_steps)
+    schedule = plan_batches(examples.lengths, recipe.batch_size, recipe.epochs, recipe.seed, recipe.batch_tokens)
+    plan = schedule.batches
+    first_adversarial = round(schedule.steps_in(adversary_start_epoch))
     optimiser = new_optimiser(
         task, recipe.learning_rate, recipe.head_learning_rate, recipe.weight_decay, is_head, recipe.layer_decay
     )
@@ -139,7 +139,8 @@ def fit(
             if adversary is not None and step >= first_adversarial:
                 backward = adversary.backward
                 state.adversarial_steps += 1
-            batches = ((examples.batch(rows, draw), weight) for rows, weight in own_share(plan[step]))
+            scale = schedule.weight(step)
+            batches = ((examples.batch(rows, draw), scale * share) for rows, share in own_share(plan[step]))
             loss = _add_gradients(task, batches, backward, step / len(plan), device, recipe.bf16)
             loss = processes.add_up(task.parameters(), loss)
             torch.nn.utils.clip_grad_norm_(task.parameters(), recipe.clip_norm)
@@ -152,7 +153,7 @@ def fit(
             if not np.isfinite(value):
                 raise FloatingPointError(f"{name}: the loss is {value} at step {step}; lower the learning rate")
             state.count(value, len(plan))
-            if score is not None and (state.step % epoch_steps == 0 or state.step == len(plan)):
+            if score is not None and (state.step in schedule.epoch_ends or state.step == len(plan)):
                 with clock.paused():
                     _watch(score, task, state, processes)
                 if _out_of_patience(state, recipe):

@@ -10,7 +10,9 @@ from sklearn.metrics import log_loss
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from polydx.train.losses import asl, bce, distribution_balanced, focal, hamming, log_odds, positive_weights, zlpr
+from polydx.model.label_rates import log_odds
+from polydx.train.losses import asl, bce, distribution_balanced, focal, hamming, positive_weights, zlpr
+from polydx.train.losses.distribution_balanced import BalancedShape
 
 ROWS, LABELS = 7, 4
 POSITIVES = torch.tensor([50.0, 3.0, 20.0, 1.0], dtype=torch.float64)
@@ -50,18 +52,27 @@ def plain_asl(logits: list[float], targets: list[float], gamma_positive: float =
     return total / len(logits)
 
 
-def plain_distribution_balanced(logits: list[float], targets: list[float]) -> float:
+def plain_distribution_balanced(
+    logits: list[float],
+    targets: list[float],
+    floor: float = 0.1,
+    slope: float = 10.0,
+    centre: float = 0.9,
+    scale: float = 2.0,
+    bias: float = 0.05,
+    focus: float = 2.0,
+) -> float:
     """As in the authors' code, but for the bias (not over lambda, as in the paper) and the factor 2."""
     inverse = [1 / count for count in POSITIVES.tolist()]
     drawn = sum(y * share for y, share in zip(targets, inverse, strict=True))
     total = 0.0
     for z, y, count, share in zip(logits, targets, POSITIVES.tolist(), inverse, strict=True):
-        weight = 0.1 + (sigmoid(10 * (share / drawn - 0.9)) if drawn else 1.0)
+        weight = floor + (sigmoid(slope * (share / drawn - centre)) if drawn else 1.0)
         # Half a row on either side, as everywhere in this package.
-        z = z - 0.05 * np.log((TRAINING_ROWS + 1) / (count + 0.5) - 1)
-        z, weight = (z, weight) if y else (2 * z, weight / 2)
+        z = z - bias * np.log((TRAINING_ROWS + 1) / (count + 0.5) - 1)
+        z, weight = (z, weight) if y else (scale * z, weight / scale)
         certainty = sigmoid(z) if y else 1 - sigmoid(z)
-        total -= weight * (1 - certainty) ** 2 * np.log(certainty)
+        total -= weight * (1 - certainty) ** focus * np.log(certainty)
     return total / len(logits)
 
 
@@ -88,8 +99,17 @@ LOSSES: dict[str, tuple[Loss, Callable[..., float]]] = {
     "asl, gamma+ 0": (partial(asl_of, positive_focus=0.0), partial(plain_asl, gamma_positive=0.0)),
     "focal": (partial(focal, focus=2.0, positive_share=0.25), plain_focal),
     "distribution_balanced": (
-        partial(distribution_balanced, positives=POSITIVES, rows=TRAINING_ROWS),
+        partial(distribution_balanced, positives=POSITIVES, rows=TRAINING_ROWS, shape=BalancedShape()),
         plain_distribution_balanced,
+    ),
+    "distribution_balanced, other shape": (
+        partial(
+            distribution_balanced,
+            positives=POSITIVES,
+            rows=TRAINING_ROWS,
+            shape=BalancedShape(0.3, 4.0, 0.5, 3.0, 0.2, 1.0),
+        ),
+        partial(plain_distribution_balanced, floor=0.3, slope=4.0, centre=0.5, scale=3.0, bias=0.2, focus=1.0),
     ),
     "zlpr": (zlpr, plain_zlpr),
     "hamming": (hamming, plain_hamming),
@@ -153,7 +173,7 @@ def test_logits_far_out_keep_finite_gradients(name: str) -> None:
     logits = torch.tensor([[-200.0, 200.0, -200.0, 200.0]], requires_grad=True)
     targets = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
     loss = LOSSES[name][0]
-    positives = {"positives": POSITIVES.float()} if name == "distribution_balanced" else {}
+    positives = {"positives": POSITIVES.float()} if name.startswith("distribution_balanced") else {}
     weights = {"class_weights": CLASS_WEIGHTS.float()} if name == "bce, class weights" else {}
     value = loss(logits, targets, torch.ones(1), **positives, **weights)
     (gradient,) = torch.autograd.grad(value, logits)

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from polydx.config import LossName as Setting
-from polydx.train.losses import bce, log_odds, positive_weights, soft_f1
-from polydx.train.losses.objective import LossName, LossShapes, Objective, bce_and_soft_f1
+from polydx.model.label_rates import log_odds
+from polydx.names import LossName
+from polydx.train.losses import bce, distribution_balanced, positive_weights, sigmoid_f1, soft_f1
+from polydx.train.losses.distribution_balanced import BalancedShape
+from polydx.train.losses.objective import LossShapes, Objective, bce_and_soft_f1
 
 TARGETS = (np.random.default_rng(0).random((30, 3)) < [0.5, 0.2, 0.1]).astype(np.float32)
 POSITIVES = torch.from_numpy(TARGETS.sum(0))
@@ -16,10 +18,6 @@ PLAIN = LossShapes()
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     return torch.randn(8, 3), torch.from_numpy(TARGETS[:8]), torch.rand(8)
-
-
-def test_the_setting_and_the_library_name_the_same_losses() -> None:
-    assert get_args(Setting) == get_args(LossName)
 
 
 def test_bce_and_soft_f1_are_mixed_as_their_setting_says() -> None:
@@ -53,6 +51,18 @@ def test_class_weights_and_adjusted_logits_come_from_the_training_rows() -> None
     expected = bce(logits + 2.0 * log_odds(POSITIVES, 30), targets, weights, positive_weights(POSITIVES, 30, 0.5))
     torch.testing.assert_close(objective(logits, targets, weights, 0.0), expected)
     assert objective.state_dict() == {}, "no checkpoint of a model holds label counts"
+
+
+def test_shapes_reach_the_losses_that_have_them() -> None:
+    logits, targets, weights = batch()
+    shape = BalancedShape(floor=0.3, negative_scale=3.0)
+    shapes = LossShapes(sigmoid_f1_slope=3.0, sigmoid_f1_offset=0.5, balanced=shape)
+    expected = {
+        "sigmoid_f1": sigmoid_f1(logits, targets, weights, slope=3.0, offset=0.5),
+        "distribution_balanced": distribution_balanced(logits, targets, weights, POSITIVES, 30, shape),
+    }
+    for name, loss in expected.items():
+        assert torch.equal(Objective({name: 1.0}, {}, (0.0, 1.0), TARGETS, shapes)(logits, targets, weights, 0.0), loss)
 
 
 @pytest.mark.parametrize("name", get_args(LossName))

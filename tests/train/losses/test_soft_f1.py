@@ -18,6 +18,10 @@ def sigmoid(z: float) -> float:
     return 1 / (1 + np.exp(-z))
 
 
+def present(targets: np.ndarray, weights: np.ndarray) -> bool:
+    return any(y >= 0.5 and w > 0 for y, w in zip(targets, weights, strict=True))
+
+
 def plain(logits: np.ndarray, targets: np.ndarray, weights: np.ndarray, slope: float = 1, offset: float = 0) -> float:
     terms = []
     for label in range(targets.shape[1]):
@@ -27,7 +31,7 @@ def plain(logits: np.ndarray, targets: np.ndarray, weights: np.ndarray, slope: f
             true_positive += w * p * y
             false_positive += w * p * (1 - y)
             false_negative += w * (1 - p) * y
-        if targets[:, label].any():
+        if present(targets[:, label], weights):
             terms.append(1 - 2 * true_positive / (2 * true_positive + false_positive + false_negative))
     return float(np.mean(terms)) if terms else 0.0
 
@@ -41,7 +45,7 @@ def plain_clamped(logits: np.ndarray, targets: np.ndarray, weights: np.ndarray) 
         p = np.maximum(p * (1 - y), 0.01) + p * y
         true_positive = (w * p * y).sum()
         precision, recall = true_positive / (w * p).sum(), true_positive / max((w * y).sum(), 1e-300)
-        if y.any():
+        if present(y, weights):
             terms.append(1 - 2 * precision * recall / (precision + recall))
     return float(np.mean(terms))
 
@@ -49,7 +53,7 @@ def plain_clamped(logits: np.ndarray, targets: np.ndarray, weights: np.ndarray) 
 LOSSES: dict[str, tuple[Loss, Callable[..., float]]] = {
     "soft_f1": (soft_f1, plain),
     "clamped_soft_f1": (clamped_soft_f1, plain_clamped),
-    "sigmoid_f1": (sigmoid_f1, plain),
+    "sigmoid_f1": (partial(sigmoid_f1, slope=1.0, offset=0.0), plain),
     "sigmoid_f1, steep": (partial(sigmoid_f1, slope=3.0, offset=0.5), partial(plain, slope=3.0, offset=0.5)),
 }
 EVERY = pytest.mark.parametrize("name", LOSSES)
@@ -101,6 +105,20 @@ def test_a_label_without_positives_has_no_gradient_and_none_at_all_is_zero(name:
 
 
 @EVERY
+def test_soft_targets_make_a_label_present_only_from_a_half_on_and_with_weight(name: str) -> None:
+    logits, targets, weights = batch()
+    soft = 0.49 * torch.rand(9, 5, dtype=torch.float64)
+    soft[:, 0] = targets[:, 0]
+    soft[3, 1] = 0.5
+    soft[4, 3], weights[4] = 0.9, 0.0
+    loss, reference = LOSSES[name]
+    found = loss(logits, soft, weights)
+    assert found.item() == pytest.approx(reference(logits.detach().numpy(), soft.numpy(), weights.numpy()), abs=1e-6)
+    (gradient,) = torch.autograd.grad(found, logits)
+    assert (gradient.abs().amax(0) > 0).tolist() == [True, True, False, False, False]
+
+
+@EVERY
 def test_the_size_does_not_follow_the_rows_but_accumulated_batches_differ_from_one(name: str) -> None:
     logits, targets, weights = batch(rows=6)
     loss = LOSSES[name][0]
@@ -115,7 +133,7 @@ def test_right_and_sure_answers_reach_the_least_values() -> None:
     targets = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     logits, weights = 100 * (2 * targets - 1), torch.ones(3)
     assert soft_f1(logits, targets, weights).item() == pytest.approx(0, abs=1e-6)
-    assert sigmoid_f1(logits, targets, weights).item() == pytest.approx(0, abs=1e-6)
+    assert sigmoid_f1(logits, targets, weights, slope=1.0, offset=0.0).item() == pytest.approx(0, abs=1e-6)
     only = torch.ones(3, 1)
     assert clamped_soft_f1(100 * only, only, weights).item() == pytest.approx(-0.01 / 2.01, abs=1e-6)
 

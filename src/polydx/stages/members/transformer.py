@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from functools import partial
 
 import torch
-from torch import nn
 
 from polydx.artifacts import Floats, replacing
 from polydx.config import Adversary, Pseudo, TransformerMember
@@ -16,17 +15,19 @@ from polydx.model.compilation import compile_layers
 from polydx.model.encoders import load_encoder, load_tokenizer
 from polydx.model.heads import start_at_rates
 from polydx.model.layers import layers_of
-from polydx.model.record_tokens import read_rows, save_reading
+from polydx.model.record_tokens import Reading, read_rows, save_reading
 from polydx.model.starting import average_over_masks, reinitialise_top
+from polydx.model.tokens import TokenTable
 from polydx.semi.ramps import pseudo_weight
 from polydx.stages.members.design import new_model, prediction_reading, training_reading
-from polydx.stages.members.job import Fitted, FoldJob, FoldRows, IntArray
+from polydx.stages.members.job import Fitted, FoldJob, FoldRows
 from polydx.stages.recipes import new_recipe, packs
 from polydx.train.classification import LabelledExamples, predict_probabilities, train_classifier
 from polydx.train.device import job_seed, prepare
 from polydx.train.distributed import Processes, join
 from polydx.train.fit_report import FitReport
 from polydx.train.loop import Recipe
+from polydx.train.losses.distribution_balanced import BalancedShape
 from polydx.train.losses.objective import LossShapes, Objective, bce_and_soft_f1
 from polydx.train.lower_states import read_lower_states
 from polydx.train.perturbations.awp import AWP
@@ -50,12 +51,38 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
     own_seed = job_seed(job.seed, job.name)
     prepare(job.compute.threads, own_seed)
     processes = join(job.compute.device)
-    device = processes.device
-    rows, labels = job.rows, job.rows.targets.shape[1]
+    model, examples, recipe = _set_up(member, job, processes, own_seed)
+    report = _train(member, job, model, examples, recipe, processes)
+    processes.leave()
+    if processes.rank > 0:
+        return None
+    used = _used(member, model, report, examples, processes, recipe.bf16)
+    _print_speed(job.name, report, used)
+    later = prediction_reading(member)
+    with replacing(job.files.model) as folder:
+        folder.mkdir()
+        save_classifier(model, folder)
+        save_reading(later, folder)
+    tokens = examples.tokens if later == training_reading(member) else _read(member, job, later)
+    labels, device, lower = job.rows.targets.shape[1], processes.device, examples.lower
+    return Fitted(
+        lambda places: predict_probabilities(model, tokens, places, labels, device, recipe.bf16, lower),
+        asdict(report) | asdict(used),
+    )
+
+
+def _read(member: TransformerMember, job: FoldJob, reading: Reading) -> TokenTable:
+    """Tokens of all records."""
     tokenizer = load_tokenizer(job.paths.encoder(member.encoder))
-    reading, later = training_reading(member), prediction_reading(member)
-    spool = job.checkpoint.parent
-    tokens = read_rows(tokenizer, job.paths.records, reading, spool)
+    return read_rows(tokenizer, job.paths.records, reading, job.checkpoint.parent)
+
+
+def _set_up(
+    member: TransformerMember, job: FoldJob, processes: Processes, own_seed: int
+) -> tuple[TextClassifier, LabelledExamples, Recipe]:
+    """The model before its training, what it learns from, and how."""
+    rows, device = job.rows, processes.device
+    tokens = _read(member, job, training_reading(member))
     model = _start(member, job, None if tokens.side is None else tokens.side[rows.training])
     recipe = _recipe(member, job, new_recipe(member, job.compute, device, own_seed))
     # Each process times bf16 for itself, and a close call may fall either way.
@@ -70,12 +97,24 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
     lower = None
     if member.lower_states is not None:
         lower = read_lower_states(job.paths.lower_states(member.lower_states), tokens.lengths)
-    report = train_classifier(
+    return model, LabelledExamples(tokens, rows.learned, rows.targets, rows.is_pseudo, lower), recipe
+
+
+def _train(
+    member: TransformerMember,
+    job: FoldJob,
+    model: TextClassifier,
+    examples: LabelledExamples,
+    recipe: Recipe,
+    processes: Processes,
+) -> FitReport:
+    rows = job.rows
+    return train_classifier(
         model,
-        LabelledExamples(tokens, rows.learned, rows.targets, rows.is_pseudo, lower),
+        examples,
         recipe,
         name=f"s5 finetune {job.name}",
-        device=device,
+        device=processes.device,
         checkpoint=job.checkpoint,
         depends_on=f"{member} {job.pseudo} {job.code} {model.packed} {job.compute.compile}",
         objective=_objective(member, rows, processes),
@@ -86,29 +125,20 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
         inner_share=member.inner_share if member.weights == "inner" else None,
         processes=processes,
     )
-    processes.leave()
-    if processes.rank > 0:
-        return None
-    attended = member.long_records.performer_features or reading.sequence_tokens
-    run = layers_of(model.encoder)[0 if lower is None else model.frozen_layers :]
-    used = _used(report, run, tokens.lengths[rows.learned], attended, processes, recipe.bf16)
-    _print_speed(job.name, report, used)
-    with replacing(job.files.model) as folder:
-        folder.mkdir()
-        save_classifier(model, folder)
-        save_reading(later, folder)
-    longer = tokens if later == reading else read_rows(tokenizer, job.paths.records, later, spool)
-    return Fitted(
-        lambda places: predict_probabilities(model, longer, places, labels, device, recipe.bf16, lower),
-        asdict(report) | asdict(used),
-    )
 
 
 def _used(
-    report: FitReport, layers: list[nn.Module], lengths: IntArray, attended: int, processes: Processes, bf16: bool
+    member: TransformerMember,
+    model: TextClassifier,
+    report: FitReport,
+    examples: LabelledExamples,
+    processes: Processes,
+    bf16: bool,
 ) -> Utilisation:
-    """What training took of the machine: these layers ran, on records of these lengths."""
-    flops = training_flops(layers, lengths, attended)
+    """What training took of the machine: layers whose output was kept from before did not run."""
+    attended = member.long_records.performer_features or training_reading(member).sequence_tokens
+    layers = layers_of(model.encoder)[0 if examples.lower is None else model.frozen_layers :]
+    flops = training_flops(layers, examples.lengths, attended)
     return utilisation(flops, report.examples_per_second, processes.device, bf16, processes.size)
 
 
@@ -149,6 +179,7 @@ def _recipe(member: TransformerMember, job: FoldJob, schedule: Recipe) -> Recipe
         layer_decay=member.layer_decay,
         patience=member.patience,
         accumulate=member.accumulate,
+        batch_tokens=member.batch_tokens,
     )
 
 
@@ -167,6 +198,9 @@ def _objective(member: TransformerMember, rows: FoldRows, processes: Processes) 
             asl_clip=losses.asl.clip,
             focal_focus=losses.focal.focus,
             focal_positive_share=losses.focal.positive_share,
+            sigmoid_f1_slope=losses.sigmoid_f1.slope,
+            sigmoid_f1_offset=losses.sigmoid_f1.offset,
+            balanced=BalancedShape(**losses.distribution_balanced.model_dump()),
         ),
         processes.total,
     )

@@ -12,19 +12,19 @@ from polydx.train.losses.bce import bce, positive_weights
 from polydx.train.losses.distribution_balanced import distribution_balanced
 from polydx.train.losses.focal import focal
 from polydx.train.losses.hamming import hamming
-from polydx.train.losses.logit_adjustment import log_odds
+from polydx.train.losses.logit_adjustment import adjusted
 from polydx.train.losses.sigmoid_f1 import sigmoid_f1
 from polydx.train.losses.soft_f1 import clamped_soft_f1, soft_f1
 from polydx.train.losses.zlpr import zlpr
 
 __all__ = [
+    "adjusted",
     "asl",
     "bce",
     "clamped_soft_f1",
     "distribution_balanced",
     "focal",
     "hamming",
-    "log_odds",
     "positive_weights",
     "sigmoid_f1",
     "soft_f1",

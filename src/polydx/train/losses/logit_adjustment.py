@@ -1,17 +1,23 @@
 """Prior-corrected logits."""
 
-import torch
 from torch import Tensor
 
+from polydx.model.label_rates import log_odds
 
-def log_odds(positives: Tensor, rows: int) -> Tensor:
-    """log(pi / (1 - pi)) of each label's rate pi, `[labels]`; half a row is added to either side.
 
-    Logit adjustment (Menon 2021, for labels one by one) adds these to the logits while training and leaves them out
-    when predicting: the model learns what speaks for a label beyond its rate, and a rare label gets its chance.
+def adjusted(logits: Tensor, positives: Tensor, rows: int, strength: float) -> Tensor:
+    """Logit adjustment (Menon 2021, for labels one by one): each label's log-odds are added to its logit.
+
+    They are added while training and left out when predicting: the model learns what speaks for a label beyond its
+    rate, and a rare label gets its chance.
 
     Args:
-        positives: `[labels]`, rows that have the label.
-        rows: Rows in all.
+        logits: `[batch, labels]`.
+        positives: `[labels]`, training rows that have the label.
+        rows: Training rows in all.
+        strength: How often they are added; 1 is the paper's.
+
+    Returns:
+        `[batch, labels]`.
     """
-    return torch.log((positives + 0.5) / (rows - positives + 0.5))
+    return logits + strength * log_odds(positives, rows)

@@ -1,31 +1,27 @@
 """The loss that a member minimises: a weighted sum that may change on the way."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from polydx.artifacts import Floats
+from polydx.names import LossName
 from polydx.train.distributed import ALONE, Total
 from polydx.train.losses.asl import asl
 from polydx.train.losses.bce import bce, positive_weights
-from polydx.train.losses.distribution_balanced import distribution_balanced
+from polydx.train.losses.distribution_balanced import BalancedShape, distribution_balanced
 from polydx.train.losses.focal import focal
 from polydx.train.losses.hamming import hamming
-from polydx.train.losses.logit_adjustment import log_odds
+from polydx.train.losses.logit_adjustment import adjusted
 from polydx.train.losses.sigmoid_f1 import sigmoid_f1
 from polydx.train.losses.soft_f1 import clamped_soft_f1, soft_f1
 from polydx.train.losses.zlpr import zlpr
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Scalar from logits, targets and row weights; see the package."""
-
-LossName = Literal[
-    "bce", "soft_f1", "clamped_soft_f1", "sigmoid_f1", "asl", "focal", "distribution_balanced", "zlpr", "hamming"
-]
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,9 @@ class LossShapes:
     asl_clip: float = 0.05
     focal_focus: float = 2.0
     focal_positive_share: float = 0.25
+    sigmoid_f1_slope: float = 1.0
+    sigmoid_f1_offset: float = 0.0
+    balanced: BalancedShape = field(default_factory=BalancedShape)
 
 
 class Objective(nn.Module):
@@ -94,7 +93,7 @@ class Objective(nn.Module):
             progress: Share of the training done, in [0, 1).
         """
         if self.shapes.logit_adjustment:
-            logits = logits + self.shapes.logit_adjustment * log_odds(self.positives, self.rows)
+            logits = adjusted(logits, self.positives, self.rows, self.shapes.logit_adjustment)
         parts = [
             weight * self._loss(name)(logits, targets, row_weights)
             for name, weight in self.weights(progress).items()
@@ -120,7 +119,9 @@ class Objective(nn.Module):
             ),
             "soft_f1": partial(soft_f1, total=self.total),
             "clamped_soft_f1": partial(clamped_soft_f1, total=self.total),
-            "sigmoid_f1": partial(sigmoid_f1, total=self.total),
+            "sigmoid_f1": partial(
+                sigmoid_f1, slope=shapes.sigmoid_f1_slope, offset=shapes.sigmoid_f1_offset, total=self.total
+            ),
             "asl": partial(
                 asl,
                 negative_focus=shapes.asl_negative_focus,
@@ -128,7 +129,9 @@ class Objective(nn.Module):
                 clip=shapes.asl_clip,
             ),
             "focal": partial(focal, focus=shapes.focal_focus, positive_share=shapes.focal_positive_share),
-            "distribution_balanced": partial(distribution_balanced, positives=self.positives, rows=self.rows),
+            "distribution_balanced": partial(
+                distribution_balanced, positives=self.positives, rows=self.rows, shape=shapes.balanced
+            ),
             "zlpr": zlpr,
             "hamming": hamming,
         }

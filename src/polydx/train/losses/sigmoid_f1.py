@@ -5,16 +5,14 @@ from torch import Tensor
 from polydx.train.distributed import ALONE, Total
 from polydx.train.losses.soft_f1 import soft_f1
 
-SLOPE, OFFSET = 1.0, 0.0
-"""beta and eta."""
-
 
 def sigmoid_f1(
     logits: Tensor,
     targets: Tensor,
     row_weights: Tensor,
-    slope: float = SLOPE,
-    offset: float = OFFSET,
+    *,
+    slope: float,
+    offset: float,
     total: Total = ALONE.total,
 ) -> Tensor:
     """sigmoidF1 (Benedict 2021): soft-F1 with counts from sigma(beta (z + eta)), a sigmoid of tunable steepness.
@@ -26,7 +24,7 @@ def sigmoid_f1(
         logits: `[batch, labels]`, z.
         targets: `[batch, labels]` in [0, 1].
         row_weights: `[batch]`, at least 0.
-        slope: beta; the larger, the closer to counts of decisions.
+        slope: beta, above 0; the larger, the closer to counts of decisions.
         offset: eta; moves the decision away from logit 0.
         total: Sums counts over the processes that share a batch.
 

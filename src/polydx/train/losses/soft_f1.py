@@ -7,15 +7,18 @@ from polydx.train.distributed import ALONE, Total
 
 FLOOR = 0.01
 """The contest form never lets an absent label's probability fall below this."""
+PRESENT_FROM = 0.5
+"""A row has a label from this target on: a soft one is hardly ever 0, so `above 0` would find all labels present."""
 
 
 def soft_f1(logits: Tensor, targets: Tensor, row_weights: Tensor, total: Total = ALONE.total) -> Tensor:
     """1 - 2 tp / (2 tp + fp + fn) for each label, probabilities for counts; mean over labels with a positive.
 
-    Counts are taken over the batch and weighted by row. A label without a positive in the batch adds nothing: its term
-    would be noise. The loss is not a mean over rows: micro-batches that accumulate each have counts of their own, and a
-    smaller batch's are noisier. Processes that share a batch add their counts up, so that each has the whole batch's
-    loss; weighted by shares that add up to 1, their gradients are the whole batch's too.
+    Counts are taken over the batch and weighted by row. A label without a positive in the batch, that is a row with
+    weight whose target is at least 0.5, adds nothing: its term would be noise. The loss is not a mean over rows:
+    micro-batches that accumulate each have counts of their own, and a smaller batch's are noisier. Processes that share
+    a batch add their counts up, so that each has the whole batch's loss; weighted by shares that add up to 1, their
+    gradients are the whole batch's too.
 
     Args:
         logits: `[batch, labels]`.
@@ -53,9 +56,10 @@ def clamped_soft_f1(logits: Tensor, targets: Tensor, row_weights: Tensor, total:
 
 def _one_minus_f1(predictions: Tensor, targets: Tensor, row_weights: Tensor, total: Total) -> Tensor:
     weights = row_weights[:, None]
+    positives = ((targets >= PRESENT_FROM) & (weights > 0)).to(predictions.dtype).sum(0)
     counted = [(each * weights).sum(0) for each in (predictions * targets, predictions, targets)]
-    true_positives, predicted, actual = total(torch.stack(counted))
-    present = actual > 0
+    true_positives, predicted, actual, positives = total(torch.stack([*counted, positives]))
+    present = positives > 0
     f1 = 2 * true_positives / (predicted + actual).clamp_min(torch.finfo(predictions.dtype).tiny)
     loss: Tensor = ((1 - f1) * present).sum() / present.sum().clamp_min(1)
     return loss

@@ -41,10 +41,10 @@ class EmbeddingPoint:
     """Where to perturb a model.
 
     Args:
-        embedding: The word embedding. A loss may call it more than once (chunks, two streams).
+        embedding: The word embedding. A loss may call it more than once.
         target: `positions`: each embedded position moves by itself, with a norm for each row of ids (Miyato 2017): an
-            example, or a chunk where an example is read in chunks. `table`: all positions of a word move together, with
-            one norm over the table, as contest code has it.
+            example, also where it is read in chunks, for its words are looked up once for the whole record. `table`:
+            all positions of a word move together, with one norm over the table, as contest code has it.
         total: Sums over the processes that share a batch: its words move together, whichever process reads them.
     """
 
