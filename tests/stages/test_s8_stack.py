@@ -22,6 +22,7 @@ STACK = Stack(
     record_number=False,
     neighbour_widths=(1, 3),
     trees=5,
+    early_stopping=0,
     tree_learning_rate=0.1,
     leaves=4,
     min_leaf_rows=10,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from polydx.artifacts import Floats
 from polydx.ensemble.neighbours import view_names
-from polydx.ensemble.odds import log_odds
+from polydx.ensemble.odds import logit
 from polydx.ensemble.record_features import RecordFeatures
 from polydx.judge.metrics import Mask
 
@@ -45,7 +45,7 @@ class StackColumns:
 
     def __init__(self, inputs: StackInputs, related: Integers | None = None) -> None:
         """Related labels are found in these very inputs where none are given."""
-        self._odds, self._rates, self._records = log_odds(inputs.members), inputs.rates, inputs.records
+        self._odds, self._rates, self._records = logit(inputs.members), inputs.rates, inputs.records
         self._mean = self._odds.mean(axis=0)
         self._highest = self._mean.max(axis=1)
         self._expected = inputs.members.mean(axis=0).sum(axis=1)

@@ -10,11 +10,12 @@ import pandas as pd
 from polydx.artifacts import Array, read_array, write_array, write_json
 from polydx.config import Stack
 from polydx.contest.records import DUPLICATE_GROUP, RECORD_NUMBER, TEST, TRAIN, Records, read_records
-from polydx.ensemble.candidates import Candidate, Inputs, RecordContext, single
+from polydx.ensemble.candidates import Candidate, Inputs, single
 from polydx.ensemble.fusions import fusion_candidates
 from polydx.ensemble.ledger import FINAL, STUDENT, make_ledger
 from polydx.ensemble.record_features import no_features, record_features
-from polydx.ensemble.selection import Choice, Verdict, choose, judge_candidate
+from polydx.ensemble.selection import Choice, Judgement, choose, judge_candidate
+from polydx.ensemble.stack_candidates import RecordContext
 from polydx.ensemble.stacking import StackerRecipe
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.errors import UserError
@@ -57,24 +58,24 @@ def run(
     candidates = singles | fusions
     rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds, cores)
     nested = NestedFolds(inputs.targets, inputs.fold_of_row, rule)
-    verdicts: dict[str, Verdict] = {}
+    judgements: dict[str, Judgement] = {}
     with Reporter("s8 stack", len(candidates) + 1, "candidates") as reporter:
         for name, candidate in candidates.items():
-            verdicts[name] = judge_candidate(candidate, nested, rule, stack.test_reading)
+            judgements[name] = judge_candidate(candidate, nested, rule, stack.test_reading)
             reporter.step(note=name)
-        choice = choose(candidates, verdicts, nested)
+        choice = choose(candidates, judgements, nested)
         reporter.step(note="choice")
     ledger = make_ledger(
-        verdicts, choice, inputs.targets, records.label_names, samples=stack.bootstrap_samples, seed=seed
+        judgements, choice, inputs.targets, records.label_names, samples=stack.bootstrap_samples, seed=seed
     )
     importance = {name: shares for name, fusion in fusions.items() if (shares := fusion.importance())}
 
     # The engine knows the ledger alone, so it comes last, and nothing of an earlier run may stand beside it.
     shutil.rmtree(paths.stack, ignore_errors=True)
-    _write_decisions(paths, verdicts, choice, scored)
+    _write_decisions(paths, judgements, choice, scored)
     rules = {"thresholds.json": choice.name} | ({"student_thresholds.json": STUDENT} if student else {})
     for file, name in rules.items():
-        cuts = dict(zip(records.label_names, verdicts[name].thresholds.tolist(), strict=True))
+        cuts = dict(zip(records.label_names, judgements[name].thresholds.tolist(), strict=True))
         limits = {"min_labels": rule.min_labels, "max_labels": rule.max_labels}
         write_json(paths.stack / file, {"entry": name, "thresholds": cuts} | limits)
     write_json(paths.ledger, ledger | {"importance": importance})
@@ -125,18 +126,19 @@ def _fusions(inputs: Inputs, context: RecordContext, stack: Stack, cores: int, s
         frequent_positives=stack.frequent_positives,
         threads=cores,
         seed=seed,
+        early_stopping=stack.early_stopping,
     )
     return fusion_candidates(
         stack.candidates, inputs, context, recipe, prior=stack.threshold_prior, calibration=stack.calibration
     )
 
 
-def _write_decisions(paths: RunPaths, verdicts: dict[str, Verdict], choice: Choice, scored: Mask) -> None:
+def _write_decisions(paths: RunPaths, judgements: dict[str, Judgement], choice: Choice, scored: Mask) -> None:
     """Write every entry's decisions, and the probabilities of the one that is chosen."""
-    chosen = verdicts[choice.name]
+    chosen = judgements[choice.name]
     write_array(paths.stack / "fused_oof.npy", _all_rows(chosen.oof, scored, np.nan))
     write_array(paths.stack / "fused_test.npy", chosen.test)
-    decided = {name: (verdict.decided, verdict.test_decided) for name, verdict in verdicts.items()}
+    decided = {name: (judgement.decided, judgement.test_decided) for name, judgement in judgements.items()}
     for name, (oof, test) in (decided | {FINAL: (choice.decided, chosen.test_decided)}).items():
         write_array(paths.decisions(name) / "oof.npy", _all_rows(oof, scored, False))
         write_array(paths.decisions(name) / "test.npy", test)
