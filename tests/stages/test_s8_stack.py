@@ -204,6 +204,6 @@ def test_record_numbers_join_the_stacker_only_when_asked(tmp_path, finished):
 
 def test_record_numbers_that_are_not_there_are_the_users_fault(tmp_path):
     paths, _ = make_run(tmp_path, record_numbers=False)
-    with pytest.raises(UserError, match=r"stack.record_number.*set it to false"):
+    with pytest.raises(UserError, match=r"stack.record_number.*contest.columns.order, or set it to false"):
         stack_run(paths, STACK.model_copy(update={"record_number": True}))
     assert not paths.stack.exists()

@@ -109,7 +109,8 @@ def _context(records: Records, scored: Mask, stack: Stack) -> RecordContext:
     train, test = records.part(TRAIN)[scored], records.part(TEST)
     numbers, test_numbers = (part[RECORD_NUMBER].to_numpy(dtype=np.float64) for part in (train, test))
     if stack.record_number and np.isnan(numbers).all():
-        raise UserError("stack.record_number", "no training record's id ends in a number", "set it to false")
+        problem = "no training record has one: no id ends in digits, or contest.columns.order is empty"
+        raise UserError("stack.record_number", problem, "name a column in contest.columns.order, or set it to false")
     both = pd.concat([train, test])
     features = record_features(both) if stack.record_features else no_features(len(both))
     is_train = np.arange(len(both)) < len(train)

@@ -123,7 +123,7 @@ def _ship_student(paths: RunPaths, settings: Settings, target: Path) -> None:
         max_labels=rule["max_labels"],
         max_tokens=settings.distil.max_tokens,
         language=contest.language,
-        columns=ColumnRoles(**contest.columns.model_dump()),
+        columns=ColumnRoles(**contest.columns.model_dump(exclude={"order"})),  # it reads texts, never neighbours
         separator=contest.separator,
         encoding=contest.encoding,
         headings=settings.clean.headings,
