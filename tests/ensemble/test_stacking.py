@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 
 import lightgbm
@@ -8,7 +9,7 @@ from polydx.ensemble import row_sampling, stacking
 from polydx.ensemble.combination import combine, fit_combination
 from polydx.ensemble.fusion import arithmetic_mean
 from polydx.ensemble.record_features import RecordFeatures, no_features
-from polydx.ensemble.stack_columns import StackColumns, StackInputs, column_names
+from polydx.ensemble.stack_columns import StackColumns, StackInputs, column_kind, column_names
 from polydx.ensemble.stacking import StackerRecipe, fit_stacker
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.metrics import macro_f1
@@ -122,6 +123,20 @@ def test_importance_names_every_column_once():
     assert sorted(importance) == sorted(names)
     assert sum(importance.values()) == pytest.approx(1)
     assert list(importance.values()) == sorted(importance.values(), reverse=True)
+
+
+def test_every_column_is_of_a_kind():
+    records = RecordFeatures(("age_years", "characters_text", "category_label"), np.zeros((1, 3), np.float32), (2,))
+    names = column_names(["bert.round0", "label"], [3, 10], records, 2)
+    assert dict(Counter(column_kind(name) for name in names)) == {
+        "members' log-odds": 2,
+        "neighbours' labels": 5,
+        "neighbours' opinions": 2,
+        "related labels": 2,
+        "all labels together": 2,
+        "which label": 1,
+        "the record's features": 3,
+    }
 
 
 def test_without_features_or_related_labels():

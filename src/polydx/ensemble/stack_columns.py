@@ -14,6 +14,16 @@ from polydx.judge.metrics import Mask
 
 Integers = npt.NDArray[np.int64]
 _RELATED_LABELS = 4
+_KINDS = {
+    "log-odds by ": "members' log-odds",
+    "rate ": "neighbours' labels",
+    "opinions ": "neighbours' opinions",
+    "log-odds of ": "related labels",
+    "highest ": "all labels together",
+    "expected ": "all labels together",
+    "label": "which label",
+}
+"""Kinds of columns by how `column_names` begins; what begins otherwise is the record's own."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,11 @@ def column_names(members: Sequence[str], widths: Sequence[int], records: RecordF
         "label",
         *records.names,
     ]
+
+
+def column_kind(name: str) -> str:
+    """What kind of knowledge a column of `column_names` holds, in words."""
+    return next((kind for beginning, kind in _KINDS.items() if name.startswith(beginning)), "the record's features")
 
 
 def _related_labels(mean_odds: Floats) -> Integers:

@@ -140,3 +140,5 @@ def _draw(paths: RunPaths, card: Json, records: Records, target: Path) -> None:
     score_figures.scores(target / "scores.png", score_lines(card))
     score_figures.label_f1(target / "label_f1.png", f1, positives, records.label_names)
     score_figures.thresholds(target / "thresholds.png", thresholds, positives)
+    for fusion, shares in card["importance"].items():
+        score_figures.importance(target / f"importance_{fusion}.png", shares)
