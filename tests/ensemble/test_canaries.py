@@ -1,7 +1,7 @@
 """Canaries of the decision layer: permuted labels teach no path anything, and each planted leak is caught.
 
 Two guards: labels dealt to other rows must leave a path at chance, and turning over the labels of one fold must not
-move a decision of that fold.
+move a decision of that fold. A teacher that saw the fold has its canary beside its stage.
 """
 
 import dataclasses
@@ -19,6 +19,8 @@ from polydx.ensemble.stack_candidates import RecordContext, oof_opinions
 from polydx.ensemble.stacking import StackerRecipe
 from polydx.ensemble.thresholds import DecisionRule, ThresholdMethod
 from polydx.ensemble.weights import fit_label_weights
+from polydx.errors import UserError
+from polydx.judge.folds import make_folds, refuse_parted_duplicates
 from polydx.judge.intervals import macro_f1_interval
 from polydx.judge.metrics import best_constant_prediction_f1, macro_f1
 from polydx.judge.nested import NOTHING_HIDDEN, NestedFolds
@@ -195,6 +197,39 @@ def test_a_planted_leak_scores_above_chance_on_noise_and_nesting_does_not(leak):
     assert better_than_chance(leaked, inputs.targets)
     assert not better_than_chance(judgement.decided, inputs.targets)
     assert macro_f1(leaked, inputs.targets) > macro_f1(judgement.decided, inputs.targets) + 0.02
+
+
+def copies_in_folds(apart):
+    """Records of nothing but chance, each there twice, and a member that knows a record by its copy."""
+    targets = np.tile(random_targets(rows=ROWS // 2), (2, 1))
+    copies = np.tile(np.arange(ROWS // 2), 2)
+    folds = make_folds(
+        [f"r{row}" for row in range(ROWS)],
+        targets.astype(np.float32),
+        np.arange(ROWS) if apart else copies,
+        scheme="plain",
+        folds=FOLDS,
+        repeats=1,
+        holdout_share=0.2,
+        seed=0,
+    )
+    opinions = np.empty((1, *targets.shape), dtype=np.float32)
+    for job in range(FOLDS):
+        learnt = folds.training(job)
+        for row in np.flatnonzero(folds.validation(job)):
+            known = targets[learnt & (copies == copies[row])]
+            opinions[0, row] = known[0] if len(known) else targets[learnt].mean(axis=0)
+    return Inputs(("copyist",), opinions, opinions[:, None, :20], targets, folds.fold_of_row(0)), folds, copies
+
+
+def test_a_duplicate_across_folds_scores_above_chance_and_is_refused():
+    inputs, folds, copies = copies_in_folds(apart=True)
+    assert better_than_chance(decisions(inputs, single(inputs, 0), rule_of()), inputs.targets)
+    with pytest.raises(UserError, match=r"folds\.parquet: the records r\d+ and r\d+ are near copies"):
+        refuse_parted_duplicates(folds, copies, "folds.parquet")
+    inputs, folds, copies = copies_in_folds(apart=False)
+    assert not better_than_chance(decisions(inputs, single(inputs, 0), rule_of()), inputs.targets)
+    refuse_parted_duplicates(folds, copies, "folds.parquet")
 
 
 def test_opinions_of_other_folds_do_not_reach_a_row():

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from polydx.artifacts import Array, read_array, write_array, write_json
+from polydx.artifacts import Array, Floats, read_array, write_array, write_json
 from polydx.config import Stack
 from polydx.contest.records import DUPLICATE_GROUP, RECORD_NUMBER, TEST, TRAIN, Records, read_records
 from polydx.ensemble.candidates import Candidate, Inputs, single
@@ -19,7 +19,7 @@ from polydx.ensemble.stack_candidates import RecordContext
 from polydx.ensemble.stacking import StackerRecipe
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.errors import UserError
-from polydx.judge.folds import Folds, read_folds
+from polydx.judge.folds import Folds, Integers, read_folds, refuse_parted_duplicates
 from polydx.judge.metrics import Mask, macro_f1
 from polydx.judge.nested import NestedFolds, outer_folds
 from polydx.paths import FoldFiles, RunPaths
@@ -44,12 +44,15 @@ def run(
         seed: The run's seed.
 
     Raises:
-        UserError: Record numbers are asked for and there are none, or there are too few records for folds.
+        UserError: Record numbers are asked for and there are none, there are too few records for folds, or the folds
+            part near copies of a record.
     """
     records, folds = read_records(paths.records, paths.labels), read_folds(paths.folds)
+    groups = records.part(TRAIN)[DUPLICATE_GROUP].to_numpy(dtype=np.int64)
+    refuse_parted_duplicates(folds, groups, str(paths.folds))
     scored = folds.scored()
     files = _input_files(paths, members, rounds, student, folds.jobs)
-    inputs = _read_inputs(files, records, folds, seed)
+    inputs = _read_inputs(files, records.targets(), groups, folds, seed)
     context = _context(records, scored, stack)
 
     singles = {name: single(inputs, index) for index, name in enumerate(files)}
@@ -95,11 +98,12 @@ def _input_files(
     return files | ({STUDENT: [paths.student(job) for job in range(jobs)]} if student else {})
 
 
-def _read_inputs(files: dict[str, list[FoldFiles]], records: Records, folds: Folds, seed: int) -> Inputs:
-    scored, targets = folds.scored(), records.targets()
+def _read_inputs(
+    files: dict[str, list[FoldFiles]], targets: Floats, groups: Integers, folds: Folds, seed: int
+) -> Inputs:
+    scored = folds.scored()
     oof = [folds.out_of_fold([read_array(job.validation) for job in jobs])[scored] for jobs in files.values()]
     test = [np.stack([read_array(job.test) for job in jobs]) for jobs in files.values()]
-    groups = records.part(TRAIN)[DUPLICATE_GROUP].to_numpy(dtype=np.int64)
     fold_of_row = outer_folds(folds, targets, groups, seed)
     return Inputs(tuple(files), np.stack(oof), np.stack(test), targets[scored] > 0, fold_of_row)
 
