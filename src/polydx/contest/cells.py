@@ -139,8 +139,9 @@ def _order(cell: object) -> Order | None:
     if isinstance(cell, date):
         return datetime(cell.year, cell.month, cell.day)
     if isinstance(cell, str) and (parts := _DATE.fullmatch(cell)):
+        year, month, day, hour, minute, second = map(int, parts.groups(default="0"))
         try:
-            return datetime(*(int(part) for part in parts.groups(default="0")))
+            return datetime(year, month, day, hour, minute, second)
         except ValueError:
             return None
     if isinstance(cell, str):

@@ -194,7 +194,7 @@ def _tabulate(
     labels: tuple[int, ...], columns: StackColumns, targets: Mask, among: Integers, draw: np.random.Generator
 ) -> _Table:
     """Put together the rows `among` which the labels are learnt, or a fair sample of very many."""
-    places, stands_for = thin_negatives(targets[np.ix_(among, labels)], POOLED_ROWS, draw)
+    places, stands_for = thin_negatives(targets[:, labels][among], POOLED_ROWS, draw)
     rows = tuple(among[part] for part in places)
     wanted = np.concatenate([targets[part, label] for label, part in zip(labels, rows, strict=True)])
     own = np.concatenate([columns.own(label, part) for label, part in zip(labels, rows, strict=True)])
