@@ -27,7 +27,7 @@ from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
 from polydx.artifacts import Floats
 from polydx.ensemble.neighbours import Numbers, fold_safe_rates, run_rates, unlabelled_rates
-from polydx.ensemble.odds import log_odds, probability
+from polydx.ensemble.odds import logit, probability
 from polydx.ensemble.record_features import no_features
 from polydx.ensemble.runs import find_runs
 from polydx.ensemble.stack_columns import StackInputs
@@ -92,7 +92,7 @@ def out_of_fold(
         others = np.unique(fold_of_row[~scored], return_inverse=True)[1]
         trees[scored] = by_lightgbm(numbers[scored], seen, known, others, recipe)
         reporter.step()
-    both = probability((log_odds(runs) + log_odds(trees)) / 2)
+    both = probability((logit(runs) + logit(trees)) / 2)
     return dict(zip(PREDICTORS, (runs, trees, both), strict=True))
 
 

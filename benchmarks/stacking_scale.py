@@ -27,7 +27,7 @@ from lightgbm import LGBMClassifier
 from sklearn.multioutput import MultiOutputClassifier
 
 from polydx.artifacts import Floats
-from polydx.ensemble.fusion import mean
+from polydx.ensemble.fusion import arithmetic_mean
 from polydx.ensemble.record_features import RecordFeatures
 from polydx.ensemble.stack_columns import Integers, StackColumns, StackInputs
 from polydx.ensemble.stacking import StackerRecipe, fit_stacker
@@ -128,7 +128,7 @@ def measure_whole(case: Case, recipe: StackerRecipe) -> dict[str, float]:
         "fit_seconds": fit_seconds,
         "predict_seconds": predict_seconds,
         "macro_f1": score(fused, case.wanted),
-        "macro_f1_mean_of_members": score(mean(case.unseen.members), case.wanted),
+        "macro_f1_mean_of_members": score(arithmetic_mean(case.unseen.members), case.wanted),
     }
 
 

@@ -84,6 +84,7 @@ STACK = Stack(
     record_number=False,
     neighbour_widths=(),
     trees=1,
+    early_stopping=0,
     tree_learning_rate=0.1,
     leaves=2,
     min_leaf_rows=1,

@@ -176,6 +176,25 @@ CASES = [
     train("sex is a truth value", [f"{PLACE}, field sex: is True"], labelled("A1"), labelled("A2", sex=True)),
     train("number is none", [f"{PLACE}, field weight: 'heavy'"], labelled("A1"), labelled("A2", weight="heavy")),
     train("number without end", [f"{PLACE}, field weight"], labelled("A1"), labelled("A2", weight="1e999")),
+    Case(
+        "an order that is none",
+        [f"{PLACE}, field day: 'soon' is no finite number and no date", "2021-03-05"],
+        {"data/train.json": dump(labelled("A1", day="2021-03-05"), labelled("A2", day="soon"))},
+        ["contest.columns.order=day"],
+    ),
+    Case(
+        "numbers and dates in one order",
+        [
+            "data/test.json, record 1, field day: is a date, '2021-03-05 00:00:00'",
+            "but data/train.json, record 1 has a number; write",
+        ],
+        {
+            "data/train.json": dump(labelled("A1", day=7), labelled("A2", day=None)),
+            "data/test.json": dump(record("B1", day="2021年3月5日")),
+        },
+        ["contest.columns.order=day"],
+    ),
+    Case("no column of the order", ["data/train.json: has no column 'day'"], overrides=["contest.columns.order=day"]),
     # Labels
     train(
         "labels are null",

@@ -6,7 +6,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 
 from polydx.ensemble.calibration import cross_fitted, fit_calibration, fit_isotonic, fit_platt
-from polydx.ensemble.odds import log_odds, probability
+from polydx.ensemble.odds import logit, probability
 
 METHODS = ("platt", "isotonic")
 
@@ -15,7 +15,7 @@ def bent_problem(rows=3000, seed=0):
     """Probabilities that are too sure of themselves, the true ones, and labels drawn by those."""
     draw = np.random.default_rng(seed)
     true = draw.beta([0.6, 0.4, 0.2], [1, 2, 4], (rows, 3)).astype(np.float32)
-    return probability(2.5 * log_odds(true) + 1), true, draw.random((rows, 3)) < true
+    return probability(2.5 * logit(true) + 1), true, draw.random((rows, 3)) < true
 
 
 class Opinion(ClassifierMixin, BaseEstimator):
@@ -41,7 +41,7 @@ def test_platt_is_scikit_learns():
     targets[:, 2] = np.arange(400) == 7  # one positive
     found = fit_platt(bent, targets, 0.0).apply(bent)
     for label in range(3):
-        column = log_odds(bent[:, label])[:, None].astype(np.float64)
+        column = logit(bent[:, label])[:, None].astype(np.float64)
         peer = CalibratedClassifierCV(FrozenEstimator(Opinion()), method="sigmoid", ensemble=False)
         peer.fit(column, targets[:, label])
         np.testing.assert_allclose(found[:, label], peer.predict_proba(column)[:, 1], atol=2e-4)

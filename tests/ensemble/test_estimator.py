@@ -8,9 +8,12 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.utils.estimator_checks import check_estimator
 
 from polydx.ensemble.estimator import ThresholdClassifier
-from polydx.ensemble.thresholds import decide, shrunk_thresholds
+from polydx.ensemble.thresholds import decide, half_f1_thresholds, pooled_threshold, shrunk_thresholds
 
-ITS_TABLE_IS_NOT_THE_LABELS = "brings a table of labels and 2 or 20 other columns, not the labels' probabilities"
+ITS_TABLE_IS_NOT_THE_LABELS = (
+    "fits 5 labels on 2 columns, or 3 on 20, of counts above 1: a column of a threshold is its label's probability"
+)
+"""The one reason of all five. To pass, `fit` would have to cut columns that are no probability of the label."""
 EXPECTED_FAILURES = {
     "check_classifier_multioutput": ITS_TABLE_IS_NOT_THE_LABELS,
     "check_classifiers_multilabel_representation_invariance": ITS_TABLE_IS_NOT_THE_LABELS,
@@ -46,6 +49,23 @@ def test_a_table_of_labels_is_decided_as_by_the_functions():
     )
 
 
+@pytest.mark.parametrize("method", ["shrunk", "pooled", "half_f1"])
+def test_every_method_of_the_rule(method):
+    probabilities, targets = problem()
+    model = ThresholdClassifier(prior=10.0, method=method).fit(probabilities, targets)
+    expected = {
+        "shrunk": shrunk_thresholds(probabilities, targets, 10.0),
+        "pooled": np.full(5, pooled_threshold(probabilities, targets)),
+        "half_f1": half_f1_thresholds(probabilities, targets, 10.0),
+    }
+    np.testing.assert_array_equal(model.thresholds_, expected[method])
+    np.testing.assert_array_equal(model.predict(probabilities), probabilities >= expected[method])
+    one = ThresholdClassifier(prior=10.0, method=method).fit(probabilities[:, :1], targets[:, 0])
+    alone = half_f1_thresholds(probabilities[:, :1], targets[:, :1], 10.0)
+    own = shrunk_thresholds(probabilities[:, :1], targets[:, :1], 0.0)
+    np.testing.assert_array_equal(one.thresholds_, alone if method == "half_f1" else own)
+
+
 def test_the_expected_failures_pass_where_the_columns_are_the_labels():
     probabilities, targets = problem()
     wanted = ThresholdClassifier().fit(probabilities, targets.astype(int)).predict(probabilities)
@@ -70,3 +90,7 @@ def test_what_does_not_fit_is_refused():
         ThresholdClassifier().fit(probabilities * 3, targets)
     with pytest.raises(ValueError, match="other than 0 and 1"):
         ThresholdClassifier().fit(probabilities, targets * 2)
+    with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+        ThresholdClassifier(method="half_f1").fit(probabilities[:, :1] * 3, targets[:, 0])
+    with pytest.raises(ValueError, match="'none': choose one of shrunk, pooled, half_f1"):
+        ThresholdClassifier(method="none").fit(probabilities, targets)

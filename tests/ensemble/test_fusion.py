@@ -4,15 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from polydx.ensemble.fusion import (
-    bag_repeats,
-    geometric_mean,
-    log_odds_mean,
-    mean,
-    power_mean,
-    rank_mean,
-    weighted_mean,
-)
+from polydx.ensemble.fusion import arithmetic_mean, geometric_mean, log_odds_mean, power_mean, rank_mean
 
 
 def some_members(members=3, rows=40, labels=4, seed=0):
@@ -21,9 +13,9 @@ def some_members(members=3, rows=40, labels=4, seed=0):
 
 def test_means_by_hand():
     members = np.array([[[0.2, 0.4]], [[0.6, 0.0]]], dtype=np.float32)
-    np.testing.assert_allclose(mean(members), [[0.4, 0.2]])
-    np.testing.assert_allclose(weighted_mean(members, np.array([0.25, 0.75])), [[0.5, 0.1]])
-    assert mean(members).dtype == weighted_mean(members, np.array([0.25, 0.75])).dtype == np.float32
+    np.testing.assert_allclose(arithmetic_mean(members), [[0.4, 0.2]])
+    np.testing.assert_allclose(arithmetic_mean(members, np.array([0.25, 0.75])), [[0.5, 0.1]])
+    assert arithmetic_mean(members).dtype == arithmetic_mean(members, np.array([0.25, 0.75])).dtype == np.float32
 
 
 @settings(max_examples=50, deadline=None)
@@ -35,7 +27,7 @@ def test_a_weighted_mean_stays_a_probability(seed, count):
     of_labels = draw.dirichlet(np.ones(count), 3).T
     for given_weights in (weights, of_labels):
         for fused in (
-            weighted_mean(members, given_weights),
+            arithmetic_mean(members, given_weights),
             geometric_mean(members, given_weights),
             log_odds_mean(members, given_weights),
             power_mean(members, 3.0, given_weights),
@@ -66,12 +58,12 @@ def test_means_against_plain_loops(weights):
                 assert found == pytest.approx(value, abs=1e-6)
     if weights is not None:
         loop = sum(members[member] * of_label[member] for member in range(3))
-        np.testing.assert_allclose(weighted_mean(members.astype(np.float32), weights), loop, atol=1e-6)
+        np.testing.assert_allclose(arithmetic_mean(members.astype(np.float32), weights), loop, atol=1e-6)
 
 
 def test_the_power_mean_goes_from_the_geometric_to_the_arithmetic_and_the_highest():
     members = some_members()
-    np.testing.assert_allclose(power_mean(members, 1.0), mean(members), atol=1e-6)
+    np.testing.assert_allclose(power_mean(members, 1.0), arithmetic_mean(members), atol=1e-6)
     np.testing.assert_allclose(power_mean(members, 1e-4), geometric_mean(members), atol=1e-3)
     np.testing.assert_allclose(power_mean(members, 200.0), members.max(axis=0), atol=0.01)
     with pytest.raises(ValueError, match="above 0"):
@@ -89,7 +81,9 @@ def test_the_rank_mean_orders_by_ranks_and_keeps_the_means_probabilities():
     for label in range(4):
         untied = np.array([(np.abs(ranks[:, label] - rank) < 1e-6).sum() == 1 for rank in ranks[:, label]])
         assert untied.any()
-        expected = np.sort(mean(members)[:, label])[rankdata(ranks[:, label].round(6), "min").astype(int) - 1]
+        expected = np.sort(arithmetic_mean(members)[:, label])[
+            rankdata(ranks[:, label].round(6), "min").astype(int) - 1
+        ]
         np.testing.assert_allclose(fused[untied, label], expected[untied], atol=1e-6)
 
 
@@ -105,8 +99,3 @@ def test_new_rows_are_ranked_among_the_reference():
     members = some_members()
     fused = rank_mean(members, members)
     np.testing.assert_allclose(rank_mean(members[:, 7:9], members), fused[7:9])
-
-
-def test_repeats_are_bagged_over_those_that_answer():
-    repeats = np.array([[[0.2], [np.nan], [np.nan]], [[0.4], [0.6], [np.nan]]], dtype=np.float32)
-    np.testing.assert_allclose(bag_repeats(repeats), [[0.3], [0.6], [np.nan]], atol=1e-6)

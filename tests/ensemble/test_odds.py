@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polydx.ensemble.odds import log_odds, probability
+from polydx.ensemble.odds import logit, probability
 
 ARRAYS = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=20)
 
@@ -13,12 +13,12 @@ def test_either_precision_gives_the_log_odds_within_the_edges(values):
     inside = np.clip(wide, 1e-6, 1 - 1e-6)
     expected = np.log(inside / (1 - inside))
     for given_ in (wide, wide.astype(np.float32), values):
-        found = log_odds(given_)
+        found = logit(given_)
         assert found.dtype == np.float32 and found.shape == wide.shape
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(probability(log_odds(wide)), inside, atol=1e-6)
+    np.testing.assert_allclose(probability(logit(wide)), inside, atol=1e-6)
 
 
 def test_a_single_probability():
-    assert log_odds(0.5) == 0 and probability(0.0) == 0.5
-    np.testing.assert_allclose(log_odds(1.0), 13.815510, rtol=1e-6)
+    assert logit(0.5) == 0 and probability(0.0) == 0.5
+    np.testing.assert_allclose(logit(1.0), 13.815510, rtol=1e-6)

@@ -1,12 +1,16 @@
 import numpy as np
 import pytest
 
-from polydx.ensemble.candidates import Inputs, RecordContext, plain_mean, selected_weights, single, stacked, weighted
+from polydx.ensemble.candidates import Inputs, single
+from polydx.ensemble.fusion import arithmetic_mean
+from polydx.ensemble.fusions import unfitted
 from polydx.ensemble.ledger import make_ledger
 from polydx.ensemble.record_features import RecordFeatures
 from polydx.ensemble.selection import choose, judge_candidate
+from polydx.ensemble.stack_candidates import RecordContext, stacked
 from polydx.ensemble.stacking import StackerRecipe
 from polydx.ensemble.thresholds import DecisionRule
+from polydx.ensemble.weight_candidates import selected_weights, weighted
 from polydx.judge.intervals import difference_interval, macro_f1_interval
 from polydx.judge.metrics import best_constant_prediction_f1, macro_f1
 from polydx.judge.nested import NestedFolds
@@ -39,13 +43,13 @@ def context_of(rows, test_rows=50, widths=(1, 4)):
 
 def judge(inputs, context):
     candidates = {name: single(inputs, index) for index, name in enumerate(inputs.names)} | {
-        "mean": plain_mean(inputs),
+        "mean": unfitted(inputs, arithmetic_mean),
         "weighted": weighted(inputs, selected_weights(inputs, 10.0)),
         "lightgbm": stacked(inputs, context, RECIPE),
     }
     nested = NestedFolds(inputs.targets, inputs.fold_of_row, RULE)
-    verdicts = {name: judge_candidate(candidate, nested, RULE) for name, candidate in candidates.items()}
-    return verdicts, choose(candidates, verdicts, nested)
+    judgements = {name: judge_candidate(candidate, nested, RULE) for name, candidate in candidates.items()}
+    return judgements, choose(candidates, judgements, nested)
 
 
 def random_targets(rows=400, labels=6, seed=5):
@@ -71,24 +75,24 @@ def test_permuted_labels_leave_chance_on_every_path():
     targets = random_targets()
     inputs = inputs_of(targets)
     permuted = targets[np.random.default_rng(8).permutation(len(targets))]
-    verdicts, choice = judge(
+    judgements, choice = judge(
         Inputs(inputs.names, inputs.oof, inputs.test, permuted, inputs.fold_of_row), context_of(400)
     )
     chance = best_constant_prediction_f1(permuted)
-    for decided in [choice.decided, *(verdict.decided for verdict in verdicts.values())]:
+    for decided in [choice.decided, *(judgement.decided for judgement in judgements.values())]:
         low, _ = macro_f1_interval(decided, permuted, samples=300, seed=0)
         assert low <= chance
 
 
 def test_fusion_beats_its_members_and_the_choice_finds_the_best():
     targets = random_targets(rows=800)
-    verdicts, choice = judge(inputs_of(targets), context_of(800))
-    scores = {name: macro_f1(verdict.decided, targets) for name, verdict in verdicts.items()}
+    judgements, choice = judge(inputs_of(targets), context_of(800))
+    scores = {name: macro_f1(judgement.decided, targets) for name, judgement in judgements.items()}
     assert max(scores["weighted"], scores["lightgbm"]) > max(scores[name] for name in "abc") + 0.02
     assert choice.name in {"weighted", "lightgbm"}
     assert macro_f1(choice.decided, targets) > max(scores.values()) - 0.02
     assert list(choice.scores.values()) == sorted(choice.scores.values(), reverse=True)
-    final = verdicts[choice.name]
+    final = judgements[choice.name]
     assert macro_f1(final.test_decided, targets[:50]) > 0.5
     assert macro_f1(final.flattered, targets) >= macro_f1(final.decided, targets)
     np.testing.assert_array_equal(RULE.decide(final.test, final.thresholds), final.test_decided)
@@ -100,25 +104,25 @@ def test_thresholds_fitted_on_the_scored_rows_show_as_optimism():
     noise = draw.random((1, 200, 20)).astype(np.float32)
     inputs = Inputs(("a",), noise, noise[:, None, :30], targets, np.arange(200) % 4)
     rule = DecisionRule(0.0, 0, 20, "shrunk")
-    verdict = judge_candidate(single(inputs, 0), NestedFolds(targets, inputs.fold_of_row, rule), rule)
+    judgement = judge_candidate(single(inputs, 0), NestedFolds(targets, inputs.fold_of_row, rule), rule)
     chance = best_constant_prediction_f1(targets)
-    assert macro_f1(verdict.flattered, targets) > chance + 0.02 > macro_f1(verdict.decided, targets) + 0.01
+    assert macro_f1(judgement.flattered, targets) > chance + 0.02 > macro_f1(judgement.decided, targets) + 0.01
 
 
 def test_the_ledger_holds_every_entry_and_every_difference():
     targets = random_targets(rows=240)
-    verdicts, choice = judge(inputs_of(targets), context_of(240))
+    judgements, choice = judge(inputs_of(targets), context_of(240))
     names = [f"label {index}" for index in range(6)]
-    ledger = make_ledger(verdicts, choice, targets, names, samples=100, seed=0)
+    ledger = make_ledger(judgements, choice, targets, names, samples=100, seed=0)
     assert set(ledger["members"]) == {"a", "b", "c"}
     assert set(ledger["fusion"]) == {"mean", "weighted", "lightgbm"}
     assert ledger["student"] is None
-    assert set(ledger["final_minus"]) == set(verdicts)
+    assert set(ledger["final_minus"]) == set(judgements)
     assert [row["label"] for row in ledger["labels"]] == names
     entries = ledger["members"] | ledger["fusion"] | {"final": ledger["final"]}
     best = max("abc", key=lambda name: ledger["members"][name]["oof_macro_f1"])
     assert ledger["best_single"] == best
-    decided = {name: verdict.decided for name, verdict in verdicts.items()} | {"final": choice.decided}
+    decided = {name: judgement.decided for name, judgement in judgements.items()} | {"final": choice.decided}
     for name, entry in entries.items():
         assert entry["optimistic_oof_macro_f1"] >= entry["oof_macro_f1"]
         for key, other in (("minus_mean", "mean"), ("minus_best_single", best)):
@@ -131,6 +135,6 @@ def test_the_ledger_holds_every_entry_and_every_difference():
         assert minus["difference"] == pytest.approx(ledger["final"]["oof_macro_f1"] - entry["oof_macro_f1"])
         assert minus["interval"][0] <= minus["difference"] <= minus["interval"][1]
     assert len(ledger["choice"]["folds"]) == 4
-    without = {name: verdict for name, verdict in verdicts.items() if name != "mean"}
+    without = {name: judgement for name, judgement in judgements.items() if name != "mean"}
     ledger = make_ledger(without, choice, targets, names, samples=100, seed=0)
     assert ledger["final"]["minus_mean"] is None and ledger["final"]["minus_best_single"] is not None

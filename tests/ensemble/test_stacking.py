@@ -1,12 +1,15 @@
+from collections import Counter
 from dataclasses import replace
 
+import lightgbm
 import numpy as np
 import pytest
 
 from polydx.ensemble import row_sampling, stacking
-from polydx.ensemble.fusion import mean
+from polydx.ensemble.combination import combine, fit_combination
+from polydx.ensemble.fusion import arithmetic_mean
 from polydx.ensemble.record_features import RecordFeatures, no_features
-from polydx.ensemble.stack_columns import StackInputs, column_names
+from polydx.ensemble.stack_columns import StackColumns, StackInputs, column_kind, column_names
 from polydx.ensemble.stacking import StackerRecipe, fit_stacker
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.metrics import macro_f1
@@ -39,7 +42,7 @@ def test_it_uses_the_record_to_know_whom_to_believe():
     rule = DecisionRule(10.0, 0, 5, "shrunk")
     assert fused.shape == truth.shape and fused.dtype == np.float32
     stacked = macro_f1(rule(fused, truth, fused), truth)
-    plain = macro_f1(rule(mean(scored.members), truth, mean(scored.members)), truth)
+    plain = macro_f1(rule(arithmetic_mean(scored.members), truth, arithmetic_mean(scored.members)), truth)
     assert stacked > plain + 0.1
 
 
@@ -122,7 +125,106 @@ def test_importance_names_every_column_once():
     assert list(importance.values()) == sorted(importance.values(), reverse=True)
 
 
+def test_every_column_is_of_a_kind():
+    records = RecordFeatures(("age_years", "characters_text", "category_label"), np.zeros((1, 3), np.float32), (2,))
+    names = column_names(["bert.round0", "label"], [3, 10], records, 2)
+    assert dict(Counter(column_kind(name) for name in names)) == {
+        "members' log-odds": 2,
+        "neighbours' labels": 5,
+        "neighbours' opinions": 2,
+        "related labels": 2,
+        "all labels together": 2,
+        "which label": 1,
+        "the record's features": 3,
+    }
+
+
 def test_without_features_or_related_labels():
     inputs, targets = problem(rows=300, labels=1)
     bare = StackInputs(inputs.members, inputs.rates, no_features(300))
     assert np.isfinite(fit_stacker(bare, targets, RECIPE).predict(bare)).all()
+
+
+def noisy_problem():
+    """The first label of `problem`, and one as frequent that nothing tells of."""
+    inputs, targets = problem(rows=1800, labels=2)
+    targets[:, 1] = np.random.default_rng(0).permutation(targets[:, 0])
+    return inputs, targets, np.arange(1800) % 3 == 0
+
+
+STOPPING = replace(RECIPE, trees=60, learning_rate=0.3, early_stopping=5, frequent_positives=0)
+
+
+def trees_by_a_plain_loop(inputs, targets, label, recipe, watched):
+    """All trees are grown without the watched rows; the loss on these after each tree says when to stop."""
+    columns = StackColumns(inputs)
+    own, design, truth = columns.own(label), columns.design(label), targets[:, label]
+    opening = combine(own, fit_combination(own[~watched], truth[~watched], 20.0))
+    parameters = {
+        "objective": "binary",
+        "boost_from_average": False,
+        "learning_rate": recipe.learning_rate,
+        "num_leaves": recipe.leaves,
+        "min_data_in_leaf": recipe.min_leaf_rows,
+        "lambda_l2": 20.0,
+        "feature_fraction": 0.5,
+        "max_bin": 63,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": 1,
+        "seed": recipe.seed,
+        "verbosity": -1,
+    }
+    data = lightgbm.Dataset(
+        design[~watched],
+        truth[~watched].astype(np.float32),
+        init_score=opening[~watched],
+        categorical_feature=columns.categorical(),
+        params=parameters,
+    )
+    booster = lightgbm.train(parameters, data, recipe.trees)
+    lowest, best = np.inf, 0
+    for trees in range(1, recipe.trees + 1):
+        odds = opening[watched] + booster.predict(design[watched], raw_score=True, num_iteration=trees)
+        loss = np.mean(np.logaddexp(0, odds) - odds * truth[watched])
+        if loss < lowest:
+            lowest, best = loss, trees
+        elif trees - best >= recipe.early_stopping:
+            break
+    return best
+
+
+def test_early_stopping_against_a_plain_loop():
+    inputs, targets, watched = noisy_problem()
+    stacker = fit_stacker(inputs, targets, STOPPING, watched)
+    found = [model.booster.num_trees() for model in stacker.models]
+    assert found == [trees_by_a_plain_loop(inputs, targets, label, STOPPING, watched) for label in range(2)]
+    assert found[1] < 10 < 40 < found[0] < 60  # there is nothing to learn about the second
+
+
+def test_the_trees_found_are_grown_on_all_rows():
+    inputs, targets, watched = noisy_problem()
+    stopped = fit_stacker(inputs, targets, STOPPING, watched)
+    trees = stopped.models[0].booster.num_trees()
+    fixed = fit_stacker(inputs, targets, replace(STOPPING, trees=trees, early_stopping=0))
+    np.testing.assert_array_equal(stopped.predict(inputs)[:, 0], fixed.predict(inputs)[:, 0])
+
+
+@pytest.mark.parametrize("fewest_rows", [100, 10_000])
+def test_the_model_of_rare_labels_stops_early_on_noise_too(fewest_rows, monkeypatch):
+    monkeypatch.setattr(row_sampling, "FEWEST_ROWS", fewest_rows)
+    monkeypatch.setattr(row_sampling, "NEGATIVES", 1)
+    inputs, targets, watched = noisy_problem()
+    noise = np.stack([targets[:, 1], np.random.default_rng(8).permutation(targets[:, 1])], axis=1)
+    recipe = replace(STOPPING, frequent_positives=10_000)
+    (pooled,) = fit_stacker(inputs, noise, recipe, watched).models
+    assert pooled.booster.num_trees() < 10
+    (unstopped,) = fit_stacker(inputs, noise, replace(recipe, early_stopping=0)).models
+    assert unstopped.booster.num_trees() == 60
+
+
+@pytest.mark.parametrize("watched", [None, np.zeros(1800, dtype=bool), np.ones(1800, dtype=bool)])
+def test_early_stopping_needs_a_part_to_watch(watched):
+    inputs, targets, _ = noisy_problem()
+    with pytest.raises(ValueError, match="a part of the rows"):
+        fit_stacker(inputs, targets, replace(RECIPE, early_stopping=5), watched)

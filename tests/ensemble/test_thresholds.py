@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_recall_curve
 
 from polydx.ensemble.cuts import NOTHING_KNOWN, best_cuts, best_pooled_cut
-from polydx.ensemble.odds import log_odds
+from polydx.ensemble.odds import logit
 from polydx.ensemble.odds import probability as odds_probability
 from polydx.ensemble.thresholds import (
     DecisionRule,
@@ -122,7 +122,7 @@ def test_half_the_best_f1_is_the_best_threshold_of_calibrated_probabilities():
     np.testing.assert_allclose(found, cuts.f1 / 2, atol=0.02)
     half, searched = (label_scores(fresh >= cut, fresh_targets).f1 for cut in (found, cuts.thresholds))
     assert (half > searched - 0.01).all()
-    bent = odds_probability(0.5 * log_odds(probabilities) - 1)
+    bent = odds_probability(0.5 * logit(probabilities) - 1)
     decided = bent >= half_f1_thresholds(bent, targets, 0.0)
     assert (decided != (probabilities >= found)).mean() < 0.001
 

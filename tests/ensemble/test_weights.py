@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from polydx.ensemble.cuts import best_cuts
-from polydx.ensemble.fusion import weighted_mean
+from polydx.ensemble.fusion import arithmetic_mean
 from polydx.ensemble.weights import bagged_weights, blend_weights, fit_label_weights, fit_weights, weights_by_rank
 from polydx.judge.metrics import label_scores, macro_f1
 
@@ -42,7 +42,7 @@ def test_weights_fitted_on_some_rows_are_no_worse_than_the_best_member_on_others
     targets = random_targets(rows=2000)
     members = members_of(targets, [0.4, 0.4, 1.0])
     half = np.arange(2000) < 1000
-    fused = weighted_mean(members, fit_weights(members[:, half], targets[half], 10.0))[~half]
+    fused = arithmetic_mean(members, fit_weights(members[:, half], targets[half], 10.0))[~half]
     best = max(macro_f1(member[~half] >= 0.5, targets[~half]) for member in members)
     assert macro_f1(fused >= 0.5, targets[~half]) > best
 
@@ -91,7 +91,7 @@ def test_label_weights_let_each_label_trust_another_member():
     assert own[0, 0] > 0.75 < own[1, 1]
     scores = []
     for weights in (common, own):
-        fused = weighted_mean(members, weights)
+        fused = arithmetic_mean(members, weights)
         cuts = best_cuts(fused[half], targets[half]).thresholds
         scores.append(label_scores(fused[~half] >= cuts, targets[~half]).f1.mean())
     assert scores[1] > scores[0] + 0.05

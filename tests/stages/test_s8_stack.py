@@ -22,6 +22,7 @@ STACK = Stack(
     record_number=False,
     neighbour_widths=(1, 3),
     trees=5,
+    early_stopping=0,
     tree_learning_rate=0.1,
     leaves=4,
     min_leaf_rows=10,
@@ -173,9 +174,12 @@ def test_other_schemes(tmp_path, scheme):
     assert len(ledger["choice"]["folds"]) == (4 if scheme == "repeated" else 5)
 
 
-def test_every_fusion_and_every_way_of_cutting_and_reading(tmp_path):
+def test_every_fusion_and_every_way_of_cutting_and_reading(tmp_path, monkeypatch):
+    monkeypatch.setattr("polydx.ensemble.weights._PICKS", 4)  # a third of the time
+    monkeypatch.setattr("polydx.ensemble.weight_candidates._BAGS", 2)
     paths, truth = make_run(tmp_path)
     changes = {"candidates": FUSIONS, "calibration": "isotonic", "thresholds": "pooled", "test_reading": "matched"}
+    changes |= {"early_stopping": 2}
     ledger = stack_run(paths, STACK.model_copy(update=changes))
     assert tuple(ledger["fusion"]) == FUSIONS
     for name in FUSIONS:
@@ -186,6 +190,17 @@ def test_every_fusion_and_every_way_of_cutting_and_reading(tmp_path):
 def test_the_settings_know_every_fusion():
     (named, _) = get_args(Stack.model_fields["candidates"].annotation)
     assert get_args(named) == FUSIONS
+
+
+def test_folds_that_part_near_copies_are_refused(tmp_path):
+    paths, _ = make_run(tmp_path)
+    table = pd.read_parquet(paths.records)
+    folds = read_folds(paths.folds).fold_of_row(0)
+    table.loc[np.flatnonzero(folds == 1)[0], "duplicate_group"] = np.flatnonzero(folds == 2)[0]
+    table.to_parquet(paths.records, index=False)
+    with pytest.raises(UserError, match=r"folds\.parquet: the records r\d+ and r\d+ are near copies"):
+        stack_run(paths)
+    assert not paths.stack.exists()
 
 
 def test_record_numbers_join_the_stacker_only_when_asked(tmp_path, finished):
@@ -203,6 +218,6 @@ def test_record_numbers_join_the_stacker_only_when_asked(tmp_path, finished):
 
 def test_record_numbers_that_are_not_there_are_the_users_fault(tmp_path):
     paths, _ = make_run(tmp_path, record_numbers=False)
-    with pytest.raises(UserError, match=r"stack.record_number.*set it to false"):
+    with pytest.raises(UserError, match=r"stack.record_number.*contest.columns.order, or set it to false"):
         stack_run(paths, STACK.model_copy(update={"record_number": True}))
     assert not paths.stack.exists()

@@ -42,6 +42,7 @@ def ledger(choice: str) -> dict[str, object]:
         "student": scores(0.61),
         "fusion": {name: scores(0.64) for name in ("mean", "weighted", "lightgbm")},
         "choice": {"entry": choice},
+        "importance": {"lightgbm": {"log-odds by linear.round0": 0.7, "rate in its run": 0.2, "number_脉搏": 0.1}},
         "labels": [{"label": name, "positives": 3 + place, "f1": 0.6} for place, name in enumerate(LABELS)],
     }
 
@@ -102,6 +103,7 @@ def test_everything_is_written_and_the_scores_wait_for_the_test(
         "figures/scores.png",
         "figures/label_f1.png",
         "figures/thresholds.png",
+        "figures/importance_lightgbm.png",
     }
     submission = json.loads((paths.submission / "submission.json").read_text(encoding="utf-8"))
     assert list(submission) == [f"ZY{row:06d}" for row in range(TRAIN, TRAIN + TEST)]

@@ -111,7 +111,7 @@ def _length_contradictions(member: TransformerMember, positions: int | None) -> 
 def _section_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key, str, str]]:
     columns = settings.contest.columns
     named = [columns.id, *columns.sections, *columns.numbers, *columns.categories, columns.labels]
-    named += [column for column in (columns.age, columns.sex) if column is not None]
+    named += [column for column in (columns.age, columns.sex, columns.order) if column is not None]
     for column in dict.fromkeys(named):
         if named.count(column) > 1:
             yield ("contest", "columns"), f"column {column!r} has two roles", "give each column one role"

@@ -27,6 +27,8 @@ class Columns(Section):
     """Column with the labels, in the training table (and in a truth table)."""
     label_delimiter: Annotated[str, Field(min_length=1)] | None
     """What separates labels where the column holds a text; null where it holds a list."""
+    order: str | None
+    """Column of numbers or dates that order the records, for neighbours and leaks; null takes the ids' last digits."""
 
 
 class SampleSize(Section):

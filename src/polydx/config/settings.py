@@ -107,7 +107,26 @@ class Pseudo(Section):
     """Passes over the labelled rows in these rounds."""
 
 
-Fusion = Literal["mean", "weighted", "lightgbm", "geometric", "rank", "by_rank", "label_weighted", "calibrated", "vote"]
+Fusion = Literal[
+    "mean",
+    "geometric",
+    "log_odds",
+    "power",
+    "rank",
+    "weighted",
+    "by_rank",
+    "label_weighted",
+    "bagged",
+    "blended",
+    "calibrated",
+    "vote",
+    "weighted_vote",
+    "majority",
+    "plurality",
+    "logistic",
+    "lightgbm",
+]
+"""Means of several kinds, weights found in several ways, hard votes, and stackers: `polydx.ensemble.fusions`."""
 
 
 class Stack(Section):
@@ -124,7 +143,9 @@ class Stack(Section):
     neighbour_widths: tuple[Positive, ...]
     """Neighbours on either side, and bandwidths of kernels over the record number."""
     trees: Positive
-    """Trees of each LightGBM model."""
+    """Trees of each LightGBM model; with early stopping, the most."""
+    early_stopping: Count
+    """Trees without a gain on an inner fold after which a model has enough; 0 grows all of them."""
     tree_learning_rate: Rate
     """Their learning rate."""
     leaves: Annotated[int, Field(ge=2)]

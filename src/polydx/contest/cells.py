@@ -1,6 +1,8 @@
 """Cells of raw records: what each role of a column takes, and what it says of a cell that holds something else."""
 
 import math
+import re
+from datetime import UTC, date, datetime
 
 from polydx.contest.files import shown
 from polydx.contest.rows import Row
@@ -8,6 +10,12 @@ from polydx.errors import UserError
 
 MISSING_LABELS = {"nan", "null"}
 """What tools write for a missing label cell; no label can be named so."""
+Order = int | float | datetime
+"""A record's place in an order of all records: among numbers, or in time."""
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_DATE = re.compile(
+    r"([0-9]{4})[-/.年]([0-9]{1,2})[-/.月]([0-9]{1,2})日?(?:[T ]\s*([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?)?"
+)
 
 
 def text_of(row: Row, column: str) -> str | None:
@@ -71,6 +79,27 @@ def number_of(row: Row, column: str) -> float:
     return number
 
 
+def order_of(row: Row, column: str) -> Order | None:
+    """Return a number, or a date with or without a time, either written as a text too; None where it is missing.
+
+    A time with a zone, as Parquet files may hold, is taken in UTC.
+
+    Raises:
+        UserError: It is something else.
+    """
+    cell = _cell(row, column)
+    if isinstance(cell, str):
+        cell = cell.strip() or None
+    found = _order(cell)
+    if cell is not None and found is None:
+        raise UserError(
+            f"{row.place}, field {column}",
+            f"{shown(cell)} is no finite number and no date",
+            "write a number, a date as 2021-03-05, with a time as 2021-03-05 14:30, or null",
+        )
+    return found
+
+
 def labels_of(row: Row, column: str, delimiter: str | None) -> tuple[str, ...]:
     """Return the labels of a row, without the white space around them.
 
@@ -101,6 +130,28 @@ def _cell(row: Row, column: str) -> object:
     """Return a cell, None where it is missing: absent, null or NaN."""
     cell = row.cells.get(column)
     return None if isinstance(cell, float) and math.isnan(cell) else cell
+
+
+def _order(cell: object) -> Order | None:
+    """A cell as a number or a time, None where it is neither."""
+    if isinstance(cell, datetime):
+        return cell if cell.tzinfo is None else cell.astimezone(UTC).replace(tzinfo=None)
+    if isinstance(cell, date):
+        return datetime(cell.year, cell.month, cell.day)
+    if isinstance(cell, str) and (parts := _DATE.fullmatch(cell)):
+        year, month, day, hour, minute, second = map(int, parts.groups(default="0"))
+        try:
+            return datetime(year, month, day, hour, minute, second)
+        except ValueError:
+            return None
+    if isinstance(cell, str):
+        try:
+            cell = int(cell) if _WHOLE.fullmatch(cell) else float(cell)
+        except ValueError:
+            return None
+    if isinstance(cell, float):
+        return cell if math.isfinite(cell) else None
+    return cell if isinstance(cell, int) and not isinstance(cell, bool) else None
 
 
 def _label(label: object, place: str) -> str:

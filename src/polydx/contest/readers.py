@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from polydx.contest.cells import id_of, labels_of, number_of, scalar_of, text_of
+from polydx.contest.cells import Order, id_of, labels_of, number_of, order_of, scalar_of, text_of
 from polydx.contest.files import read_text, shown
 from polydx.contest.rows import Row
 from polydx.contest.tables import TableLayout, read_rows, stream_rows
@@ -28,6 +28,7 @@ class ColumnRoles:
         categories: Other categorical columns.
         labels: The labels.
         label_delimiter: What separates labels in a text; None where the column holds a list.
+        order: Numbers or dates that order the records, or None.
     """
 
     id: str
@@ -38,11 +39,12 @@ class ColumnRoles:
     categories: tuple[str, ...]
     labels: str
     label_delimiter: str | None
+    order: str | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
         """Every column but the labels."""
-        optional = [column for column in (self.age, self.sex) if column is not None]
+        optional = [column for column in (self.age, self.sex, self.order) if column is not None]
         return (self.id, *self.sections, *optional, *self.numbers, *self.categories)
 
 
@@ -59,6 +61,7 @@ class RawRecord:
         numbers: NaN where missing, in the order of the roles.
         categories: None where missing, in the order of the roles.
         labels: Label spellings as written, without surrounding white space; empty when read without labels.
+        order: What orders it among the records; None where it is missing or no column has that role.
     """
 
     place: str
@@ -69,6 +72,7 @@ class RawRecord:
     numbers: tuple[float, ...]
     categories: tuple[str | None, ...]
     labels: tuple[str, ...]
+    order: Order | None
 
 
 def read_table(path: Path, layout: TableLayout, roles: ColumnRoles, with_labels: bool, setting: str) -> list[RawRecord]:
@@ -198,4 +202,5 @@ def _record(row: Row, roles: ColumnRoles, with_labels: bool) -> RawRecord:
         numbers=tuple(number_of(row, column) for column in roles.numbers),
         categories=tuple(scalar_of(row, column) for column in roles.categories),
         labels=labels_of(row, roles.labels, roles.label_delimiter) if with_labels else (),
+        order=order_of(row, roles.order) if roles.order is not None else None,
     )

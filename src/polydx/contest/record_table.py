@@ -1,5 +1,6 @@
 """Builds `records.parquet`: its columns, their types, and what can be told from a whole table."""
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from polydx.contest import records as schema
+from polydx.contest.cells import Order
 from polydx.contest.readers import ColumnRoles
 
 _TRAILING_DIGITS = re.compile(r"[0-9]{1,15}$")
@@ -18,6 +20,27 @@ def record_number(id_: str) -> float:
     """Return the digits at the end of an id as a number, NaN where there are none."""
     digits = _TRAILING_DIGITS.search(id_)
     return float(digits[0]) if digits else math.nan
+
+
+def order_numbers(orders: Sequence[Order | None], ids: Sequence[str]) -> list[float]:
+    """Number records by an order of their own, from 1; NaN where a record has no place in it.
+
+    Neighbours and runs want whole numbers, all different. Records of one place, as of one day, are numbered by a hash
+    of their ids: as they stand in the tables, their order might tell of labels, and test rows would come last.
+
+    Args:
+        orders: Numbers alone or dates alone, or None.
+        ids: The records' ids.
+    """
+    placed = [
+        (order, hashlib.blake2b(id_.encode(), digest_size=8).digest(), row)
+        for row, (order, id_) in enumerate(zip(orders, ids, strict=True))
+        if order is not None
+    ]
+    numbers = [math.nan] * len(orders)
+    for number, (_, _, row) in enumerate(sorted(placed), start=1):
+        numbers[row] = float(number)
+    return numbers
 
 
 def record_columns(

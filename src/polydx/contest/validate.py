@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from polydx.contest.files import shown
@@ -97,6 +98,8 @@ def read_contest(source: ContestSource, unofficial: Unofficial) -> RawContest:
         _table(source, source.unlabelled, with_labels=False, setting="contest.unlabelled") if source.unlabelled else []
     )
     _refuse_repeated_ids([*train, *test, *unlabelled], source.roles.id)
+    if source.roles.order is not None:
+        _refuse_mixed_orders([*train, *test, *unlabelled], source.roles.order)
     names = _label_names(source, train)
     if unofficial == "refuse":
         refuse_unofficial(train, names, source.roles.labels)
@@ -142,6 +145,19 @@ def _refuse_repeated_ids(records: Sequence[RawRecord], column: str) -> None:
                 f"{record.place}, field {column}",
                 f"the id {shown(record.id)} stands in {earlier.place} already",
                 "every id may stand once in all tables: rename or remove one",
+            )
+
+
+def _refuse_mixed_orders(records: Sequence[RawRecord], column: str) -> None:
+    ordered = [record for record in records if record.order is not None]
+    for record in ordered:
+        is_date, first_is_date = isinstance(record.order, datetime), isinstance(ordered[0].order, datetime)
+        if is_date != first_is_date:
+            kinds = ("a date", "a number") if is_date else ("a number", "a date")
+            raise UserError(
+                f"{record.place}, field {column}",
+                f"is {kinds[0]}, {shown(str(record.order))}, but {ordered[0].place} has {kinds[1]}",
+                "write numbers alone or dates alone: the two have no common order",
             )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polydx.artifacts import Floats
-from polydx.ensemble.odds import log_odds, probability
+from polydx.ensemble.odds import logit, probability
 from polydx.judge.metrics import Mask, Scores
 
 CalibrationMethod = Literal["platt", "isotonic"]
@@ -34,11 +34,11 @@ class PlattMaps:
 
     def apply(self, probabilities: Floats) -> Floats:
         """Calibrated probabilities `[..., labels]`, float32."""
-        return probability(log_odds(probabilities) * self.slopes + self.intercepts)
+        return probability(logit(probabilities) * self.slopes + self.intercepts)
 
     def inverse(self, calibrated: Scores) -> Scores:
         """The probabilities `[labels]` that map to these calibrated ones, float64."""
-        odds = log_odds(calibrated).astype(np.float64)
+        odds = logit(calibrated).astype(np.float64)
         return probability((odds - self.intercepts) / np.maximum(self.slopes, _FLATTEST)).astype(np.float64)
 
 
@@ -87,7 +87,7 @@ def fit_platt(probabilities: Floats, targets: Mask, prior: float) -> PlattMaps:
     """
     trust = _trust(targets, prior)
     slopes, intercepts = np.ones(len(trust)), np.zeros(len(trust))
-    odds = log_odds(probabilities)
+    odds = logit(probabilities)
     for label in np.flatnonzero(trust):
         slope, intercept = _fit_one_platt(odds[:, label], targets[:, label])
         slopes[label] += trust[label] * (slope - 1)
@@ -155,4 +155,4 @@ def _fit_one_platt(odds: Floats, targets: Mask) -> tuple[float, float]:
     )
     slope, intercept = float(fit.coef_[0, 0]), float(fit.intercept_[0])
     # The likelihood is concave, so that where the best slope is negative the best of the others is zero.
-    return (slope, intercept) if slope > 0 else (0.0, float(log_odds(smoothed.mean())))
+    return (slope, intercept) if slope > 0 else (0.0, float(logit(smoothed.mean())))

@@ -1,4 +1,4 @@
-"""A ridge-regularised logistic combination of log-odds: the linear start of the stacker."""
+"""A ridge-regularised logistic combination of log-odds: the linear start of LightGBM's trees, and a stacker itself."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +8,8 @@ from polydx.artifacts import Floats
 from polydx.judge.metrics import Mask
 
 Coefficients = npt.NDArray[np.float64]
+RIDGE = 20.0
+"""Pull of a stacker's combination towards the plain mean: few positives leave that as it is."""
 _STEPS, _HALVINGS = 50, 30
 _SETTLED = 1e-6
 """Nats to gain by half the squared Newton decrement (Boyd and Vandenberghe, 9.5) below which one full step ends it."""

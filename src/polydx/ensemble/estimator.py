@@ -1,6 +1,6 @@
 """The thresholds as a scikit-learn estimator, for those who bring probabilities of their own."""
 
-from typing import Self
+from typing import Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, valida
 
 from polydx.artifacts import Floats
 from polydx.ensemble.cuts import best_cuts
-from polydx.ensemble.thresholds import decide, shrunk_thresholds
+from polydx.ensemble.thresholds import DecisionRule, ThresholdMethod, half_f1_thresholds
+from polydx.judge.metrics import Mask, Scores
 
 
 class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -21,13 +22,16 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     With a table of labels, `X` holds the probabilities of the same labels. With one label, `y` as a plain column of two
     classes, `X` holds one score or several: opinions whose mean is cut, so that it can end a
-    `sklearn.ensemble.StackingClassifier`. These scores may exceed 1.
+    `sklearn.ensemble.StackingClassifier`. These scores may exceed 1, save for `half_f1`. The pooled threshold of one
+    label is its own.
 
     Args:
-        prior: Positives' worth of pull of a label's threshold towards the pooled one; see `shrunk_thresholds`.
+        prior: Positives' worth of pull of a label's threshold towards the pooled one; see `shrunk_thresholds`, and
+            `half_f1_thresholds` for what it pulls there.
         min_labels: Fewest labels of a row, where there are several labels.
         max_labels: Most labels of a row, likewise; None for no limit.
         threads: Threads of the search.
+        method: `shrunk`, `pooled` or `half_f1`, as of `DecisionRule`.
 
     Attributes:
         thresholds_: `[labels]`, float64.
@@ -36,12 +40,18 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     def __init__(
-        self, prior: float = 20.0, min_labels: int = 0, max_labels: int | None = None, threads: int = 1
+        self,
+        prior: float = 20.0,
+        min_labels: int = 0,
+        max_labels: int | None = None,
+        threads: int = 1,
+        method: ThresholdMethod = "shrunk",
     ) -> None:
         self.prior = prior
         self.min_labels = min_labels
         self.max_labels = max_labels
         self.threads = threads
+        self.method = method
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:  # noqa: N803  # scikit-learn's names
         """Fit the thresholds.
@@ -51,9 +61,11 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             y: `[rows, labels]`, 0 or 1, or `[rows]` of at most two classes.
 
         Raises:
-            ValueError: The labels are of another kind, or several and not as many as columns of `X`, or there a
-                probability lies outside [0, 1].
+            ValueError: The labels are of another kind, or several and not as many as columns of `X`; or there, or
+                under `half_f1`, a probability lies outside [0, 1]; or there is no such method.
         """
+        if self.method not in get_args(ThresholdMethod):
+            raise ValueError(f"method {self.method!r}: choose one of {', '.join(get_args(ThresholdMethod))}")
         scores: Floats
         labels: npt.NDArray[np.generic]
         scores, labels = validate_data(self, X, y, dtype=np.float32, multi_output=True)
@@ -67,8 +79,7 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         else:
             self.classes_ = np.unique(labels)
             # A single class is the answer to everything.
-            targets = (labels == self.classes_[-1]).reshape(-1, 1)
-            self.thresholds_ = best_cuts(_opinion(scores), targets, largest=np.inf).thresholds
+            self.thresholds_ = self._fit_one(_opinion(scores), (labels == self.classes_[-1]).reshape(-1, 1))
         self._output_shape = labels.shape[1:]
         return self
 
@@ -77,8 +88,7 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         scores: Floats = validate_data(self, X, dtype=np.float32, reset=False)
         if len(self.thresholds_) > 1:
-            most = scores.shape[1] if self.max_labels is None else self.max_labels
-            return decide(scores, self.thresholds_, self.min_labels, most).astype(np.int64)
+            return self._rule(scores.shape[1]).decide(scores, self.thresholds_).astype(np.int64)
         if len(self.classes_) == 1:
             return np.full((len(scores), *self._output_shape), self.classes_[0])
         positive = (_opinion(scores) >= self.thresholds_).astype(np.int64)
@@ -90,7 +100,16 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not np.isin(labels, (0, 1)).all():
             raise ValueError("labels other than 0 and 1")
         self.classes_ = np.arange(labels.shape[1])
-        self.thresholds_ = shrunk_thresholds(probabilities, labels == 1, self.prior, threads=self.threads)
+        self.thresholds_ = self._rule(labels.shape[1]).fit(probabilities, labels == 1)
+
+    def _fit_one(self, scores: Floats, targets: Mask) -> Scores:
+        if self.method == "half_f1":
+            return half_f1_thresholds(scores, targets, self.prior)
+        return best_cuts(scores, targets, largest=np.inf).thresholds
+
+    def _rule(self, labels: int) -> DecisionRule:
+        most = labels if self.max_labels is None else self.max_labels
+        return DecisionRule(self.prior, self.min_labels, most, self.method, self.threads)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -1,17 +1,16 @@
 """Fusing the members' probabilities: pure functions on `[members, rows, labels]`, float32 in [0, 1].
 
 Every mean takes weights, `[members]` or `[members, labels]`, float64, not negative, summing to one over the members;
-none means equal ones. `weights` finds them. Soft voting is `mean` or `weighted_mean`; `voting` has the hard kinds.
+none means equal ones. `weights` finds them. Soft voting is `arithmetic_mean`; `voting` has the hard kinds.
 """
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from polydx.artifacts import Floats
-from polydx.ensemble.odds import log_odds, probability
+from polydx.ensemble.odds import logit, probability
 from polydx.ensemble.quantiles import rank_shares, values_at
 
 Weights = npt.NDArray[np.float64]
@@ -19,18 +18,13 @@ _SMALLEST = np.float32(1e-6)
 """The geometric mean takes no probability for smaller, so that one member alone can't rule a label out."""
 
 
-def mean(members: Floats) -> Floats:
-    """Arithmetic mean of the members: `[rows, labels]`."""
-    fused: Floats = members.mean(axis=0)
-    return fused
-
-
-def weighted_mean(members: Floats, weights: Weights) -> Floats:
-    """Arithmetic mean of the members with weights: `[rows, labels]`."""
+def arithmetic_mean(members: Floats, weights: Weights | None = None) -> Floats:
+    """Sum of w p: `[rows, labels]`."""
+    if weights is None:
+        fused: Floats = members.mean(axis=0)
+        return fused
     narrow = weights.astype(np.float32)
-    fused: Floats = (
-        np.tensordot(narrow, members, axes=1) if narrow.ndim == 1 else np.einsum("ml,m...l->...l", narrow, members)
-    )
+    fused = np.tensordot(narrow, members, axes=1) if narrow.ndim == 1 else np.einsum("ml,m...l->...l", narrow, members)
     # Weights are rounded, so that a sum of certainties may exceed 1 by an ulp.
     return np.minimum(fused, np.float32(1))
 
@@ -42,7 +36,7 @@ def geometric_mean(members: Floats, weights: Weights | None = None) -> Floats:
 
 def log_odds_mean(members: Floats, weights: Weights | None = None) -> Floats:
     """The geometric mean for and against, brought to one: the probability at the mean log-odds; `[rows, labels]`."""
-    return probability(_sum(members, weights, log_odds))
+    return probability(_sum(members, weights, logit))
 
 
 def power_mean(members: Floats, exponent: float, weights: Weights | None = None) -> Floats:
@@ -71,24 +65,12 @@ def rank_mean(members: Floats, references: Floats, weights: Weights | None = Non
     """
     of_references = _mean_rank(references, references, weights)
     standing = rank_shares(_mean_rank(members, references, weights), of_references)
-    return _inside(values_at(standing, mean(references)))
-
-
-def bag_repeats(repeats: Floats) -> Floats:
-    """Mean over repeats of the cross-validation, of those that say something of a row: `[rows, labels]`.
-
-    Args:
-        repeats: `[repeats, rows, labels]`, float32; NaN in the rows that a repeat has no answer for.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)  # a row without any stays NaN
-        bagged: Floats = np.nanmean(repeats, axis=0)
-    return bagged
+    return _inside(values_at(standing, arithmetic_mean(references)))
 
 
 def _mean_rank(members: Floats, references: Floats, weights: Weights | None) -> Floats:
     ranks = np.stack([rank_shares(*pair) for pair in zip(members, references, strict=True)])
-    return mean(ranks) if weights is None else weighted_mean(ranks, weights)
+    return arithmetic_mean(ranks, weights)
 
 
 def _sum(

@@ -7,26 +7,43 @@ import numpy as np
 
 from polydx.artifacts import Floats
 from polydx.ensemble.calibration import CalibrationMethod, Maps, fit_calibration
-from polydx.ensemble.candidates import (
-    Candidate,
-    Inputs,
-    RecordContext,
-    WeightsFit,
-    plain_mean,
-    selected_weights,
-    stacked,
-    weighted,
-)
-from polydx.ensemble.fusion import Weights, geometric_mean, mean, rank_mean
+from polydx.ensemble.candidates import Candidate, Inputs
+from polydx.ensemble.fusion import arithmetic_mean, geometric_mean, log_odds_mean, rank_mean
+from polydx.ensemble.stack_candidates import RecordContext, logistic, stacked
 from polydx.ensemble.stacking import StackerRecipe
-from polydx.ensemble.thresholds import shrunk_thresholds
-from polydx.ensemble.voting import vote_shares
-from polydx.ensemble.weights import fit_label_weights, weights_by_rank
-from polydx.judge.metrics import Scores, macro_f1
+from polydx.ensemble.vote_candidates import own_thresholds, settled_vote, vote
+from polydx.ensemble.voting import absolute_majority, plurality
+from polydx.ensemble.weight_candidates import (
+    bagged_selection,
+    blended_weights,
+    label_weights,
+    powered,
+    selected_weights,
+    weighted,
+    weights_of_the_best,
+)
 from polydx.judge.nested import NOTHING_HIDDEN, Hidden
 
 MEAN = "mean"
-FUSIONS = (MEAN, "weighted", "lightgbm", "geometric", "rank", "by_rank", "label_weighted", "calibrated", "vote")
+FUSIONS = (
+    MEAN,
+    "geometric",
+    "log_odds",
+    "power",
+    "rank",
+    "weighted",
+    "by_rank",
+    "label_weighted",
+    "bagged",
+    "blended",
+    "calibrated",
+    "vote",
+    "weighted_vote",
+    "majority",
+    "plurality",
+    "logistic",
+    "lightgbm",
+)
 """Their names, in settings and in ledgers."""
 
 
@@ -45,29 +62,39 @@ def fusion_candidates(
         names: Of `FUSIONS`.
         inputs: What they fuse.
         context: What the stacker may know beside.
-        recipe: How the stacker is fitted.
+        recipe: How the stacker is fitted; its seed also draws the bags of `bagged`.
         prior: Positives' worth of pull of all that is fitted label by label.
         calibration: How `calibrated` calibrates.
     """
     common = selected_weights(inputs, prior)
+    thresholds = own_thresholds(inputs, prior)
+    by_rank = weights_of_the_best(inputs, thresholds)
     makers: dict[str, Callable[[], Candidate]] = {
-        MEAN: lambda: plain_mean(inputs),
-        "weighted": lambda: weighted(inputs, common),
-        "lightgbm": lambda: stacked(inputs, context, recipe),
-        "geometric": lambda: geometric(inputs),
+        MEAN: lambda: unfitted(inputs, arithmetic_mean),
+        "geometric": lambda: unfitted(inputs, geometric_mean),
+        "log_odds": lambda: unfitted(inputs, log_odds_mean),
+        "power": lambda: powered(inputs, prior),
         "rank": lambda: ranked(inputs),
-        "by_rank": lambda: weighted(inputs, weights_of_the_best(inputs, prior)),
+        "weighted": lambda: weighted(inputs, common),
+        "by_rank": lambda: weighted(inputs, by_rank),
         "label_weighted": lambda: weighted(inputs, label_weights(inputs, common, prior)),
+        "bagged": lambda: weighted(inputs, bagged_selection(inputs, prior, recipe.seed)),
+        "blended": lambda: weighted(inputs, blended_weights(inputs, prior)),
         "calibrated": lambda: calibrated(inputs, calibration, prior),
-        "vote": lambda: voted(inputs, prior),
+        "vote": lambda: vote(inputs, thresholds),
+        "weighted_vote": lambda: vote(inputs, thresholds, by_rank),
+        "majority": lambda: settled_vote(inputs, thresholds, absolute_majority),
+        "plurality": lambda: settled_vote(inputs, thresholds, plurality),
+        "logistic": lambda: logistic(inputs),
+        "lightgbm": lambda: stacked(inputs, context, recipe),
     }
     return {name: makers[name]() for name in names}
 
 
-def geometric(inputs: Inputs) -> Candidate:
-    """The geometric mean of all inputs; nothing is fitted."""
-    fused = functools.cache(lambda: geometric_mean(inputs.oof))
-    return Candidate(lambda _hidden: fused(), lambda: geometric_mean(inputs.test))
+def unfitted(inputs: Inputs, fuse: Callable[[Floats], Floats]) -> Candidate:
+    """A mean of all inputs in which nothing is fitted."""
+    fused = functools.cache(lambda: fuse(inputs.oof))
+    return Candidate(lambda _hidden: fused(), lambda: fuse(inputs.test))
 
 
 def ranked(inputs: Inputs) -> Candidate:
@@ -80,31 +107,6 @@ def ranked(inputs: Inputs) -> Candidate:
     return Candidate(lambda _hidden: fused(), test)
 
 
-def weights_of_the_best(inputs: Inputs, prior: float) -> WeightsFit:
-    """3/6, 2/6 and 1/6 for the three inputs with the highest macro-F1 at their own thresholds."""
-
-    @functools.cache
-    def fit(hidden: Hidden) -> Weights:
-        seen = inputs.seen(hidden)
-        targets = inputs.targets[seen]
-        members = [member[seen] for member in inputs.oof]
-        cut = [member >= shrunk_thresholds(member, targets, prior) for member in members]
-        return weights_by_rank([macro_f1(decided, targets) for decided in cut])
-
-    return fit
-
-
-def label_weights(inputs: Inputs, common: WeightsFit, prior: float) -> WeightsFit:
-    """Weights for each label by `fit_label_weights`, pulled towards common ones."""
-
-    @functools.cache
-    def fit(hidden: Hidden) -> Weights:
-        seen = inputs.seen(hidden)
-        return fit_label_weights(inputs.oof[:, seen], inputs.targets[seen], common(hidden), prior)
-
-    return fit
-
-
 def calibrated(inputs: Inputs, method: CalibrationMethod, prior: float) -> Candidate:
     """The mean of all inputs, each calibrated by itself on rows whose labels may be seen."""
 
@@ -114,20 +116,8 @@ def calibrated(inputs: Inputs, method: CalibrationMethod, prior: float) -> Candi
         return [fit_calibration(member[seen], inputs.targets[seen], method, prior) for member in inputs.oof]
 
     def apply(hidden: Hidden, members: Floats) -> Floats:
-        return mean(np.stack([map_.apply(member) for map_, member in zip(maps(hidden), members, strict=True)]))
+        return arithmetic_mean(
+            np.stack([map_.apply(member) for map_, member in zip(maps(hidden), members, strict=True)])
+        )
 
     return Candidate(lambda hidden: apply(hidden, inputs.oof), lambda: apply(NOTHING_HIDDEN, inputs.test))
-
-
-def voted(inputs: Inputs, prior: float) -> Candidate:
-    """The share of the inputs that say yes, each at its own fitted thresholds; how many must is fitted like any cut."""
-
-    @functools.cache
-    def thresholds(hidden: Hidden) -> list[Scores]:
-        seen = inputs.seen(hidden)
-        return [shrunk_thresholds(member[seen], inputs.targets[seen], prior) for member in inputs.oof]
-
-    def count(hidden: Hidden, members: Floats) -> Floats:
-        return vote_shares(np.stack([member >= cut for member, cut in zip(members, thresholds(hidden), strict=True)]))
-
-    return Candidate(lambda hidden: count(hidden, inputs.oof), lambda: count(NOTHING_HIDDEN, inputs.test))

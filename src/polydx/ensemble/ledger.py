@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from polydx.ensemble.fusions import FUSIONS, MEAN
-from polydx.ensemble.selection import Choice, Verdict
+from polydx.ensemble.selection import Choice, Judgement
 from polydx.judge.entries import Difference, Entry, label_rows, score_entry
 from polydx.judge.intervals import interval, resampled_macro_f1
 from polydx.judge.metrics import Mask, Scores, best_constant_prediction_f1, macro_f1
@@ -13,7 +13,7 @@ FINAL, STUDENT = "final", "student"
 
 
 def make_ledger(
-    verdicts: Mapping[str, Verdict],
+    judgements: Mapping[str, Judgement],
     choice: Choice,
     targets: Mask,
     label_names: Sequence[str],
@@ -28,19 +28,19 @@ def make_ledger(
     not the fusions.
 
     Args:
-        verdicts: Of every candidate.
+        judgements: Of every candidate.
         choice: The final choice.
         targets: `[rows, labels]`, bool.
         label_names: Label order.
         samples: Resamples behind each interval.
         seed: Their seed; all entries are scored on the same resamples.
     """
-    decided = {name: verdict.decided for name, verdict in verdicts.items()} | {FINAL: choice.decided}
-    flattered = {name: verdict.flattered for name, verdict in verdicts.items()}
+    decided = {name: judgement.decided for name, judgement in judgements.items()} | {FINAL: choice.decided}
+    flattered = {name: judgement.flattered for name, judgement in judgements.items()}
     flattered[FINAL] = flattered[choice.name]
     honest = {name: macro_f1(rows, targets) for name, rows in decided.items()}
     resampled = {name: resampled_macro_f1(rows, targets, samples=samples, seed=seed) for name, rows in decided.items()}
-    best_single = max((name for name in verdicts if name not in FUSIONS), key=lambda name: honest[name])
+    best_single = max((name for name in judgements if name not in FUSIONS), key=lambda name: honest[name])
 
     def minus(name: str, other: str) -> Difference | None:
         return _difference(honest, resampled, name, other) if other in honest else None
@@ -49,7 +49,7 @@ def make_ledger(
         scored = score_entry(decided[name], flattered[name], targets, resampled[name])
         return scored | {"minus_mean": minus(name, MEAN), "minus_best_single": minus(name, best_single)}
 
-    scored = {name: entry(name) for name in verdicts}
+    scored = {name: entry(name) for name in judgements}
     return {
         FINAL: entry(FINAL),
         "members": {name: scored[name] for name in scored if name not in {STUDENT, *FUSIONS}},
@@ -61,7 +61,7 @@ def make_ledger(
             "inner_macro_f1": choice.scores,
             "folds": [{"entry": next(iter(scores)), "inner_macro_f1": scores} for scores in choice.fold_scores],
         },
-        "final_minus": {name: minus(FINAL, name) for name in verdicts},
+        "final_minus": {name: minus(FINAL, name) for name in judgements},
         "constant_macro_f1": best_constant_prediction_f1(targets),
         "scored_rows": len(targets),
         "labels": label_rows(choice.decided, targets, label_names),

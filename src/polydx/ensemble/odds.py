@@ -12,7 +12,7 @@ _EDGE = 1e-6
 _FARTHEST = math.log((1 - _EDGE) / _EDGE)
 
 
-def log_odds(probabilities: npt.ArrayLike) -> Floats:
+def logit(probabilities: npt.ArrayLike) -> Floats:
     """log(p / (1 - p)), float32, any shape; within ±13.8. Float32 is worked on as it is: no more could be known."""
     values = np.asarray(probabilities)
     values = values if values.dtype == np.float32 else values.astype(np.float64)

@@ -8,12 +8,22 @@ import numpy.typing as npt
 
 from polydx.artifacts import Floats
 from polydx.ensemble.neighbours import view_names
-from polydx.ensemble.odds import log_odds
+from polydx.ensemble.odds import logit
 from polydx.ensemble.record_features import RecordFeatures
 from polydx.judge.metrics import Mask
 
 Integers = npt.NDArray[np.int64]
 _RELATED_LABELS = 4
+_KINDS = {
+    "log-odds by ": "members' log-odds",
+    "rate ": "neighbours' labels",
+    "opinions ": "neighbours' opinions",
+    "log-odds of ": "related labels",
+    "highest ": "all labels together",
+    "expected ": "all labels together",
+    "label": "which label",
+}
+"""Kinds of columns by how `column_names` begins; what begins otherwise is the record's own."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class StackColumns:
 
     def __init__(self, inputs: StackInputs, related: Integers | None = None) -> None:
         """Related labels are found in these very inputs where none are given."""
-        self._odds, self._rates, self._records = log_odds(inputs.members), inputs.rates, inputs.records
+        self._odds, self._rates, self._records = logit(inputs.members), inputs.rates, inputs.records
         self._mean = self._odds.mean(axis=0)
         self._highest = self._mean.max(axis=1)
         self._expected = inputs.members.mean(axis=0).sum(axis=1)
@@ -88,6 +98,11 @@ def column_names(members: Sequence[str], widths: Sequence[int], records: RecordF
         "label",
         *records.names,
     ]
+
+
+def column_kind(name: str) -> str:
+    """What kind of knowledge a column of `column_names` holds, in words."""
+    return next((kind for beginning, kind in _KINDS.items() if name.startswith(beginning)), "the record's features")
 
 
 def _related_labels(mean_odds: Floats) -> Integers:

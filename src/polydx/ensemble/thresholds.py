@@ -13,7 +13,7 @@ import numpy as np
 from polydx.artifacts import Floats
 from polydx.ensemble.calibration import fit_platt
 from polydx.ensemble.cuts import best_cuts, best_pooled_cut
-from polydx.ensemble.odds import log_odds, probability
+from polydx.ensemble.odds import logit, probability
 from polydx.judge.metrics import Mask, Scores
 
 ThresholdMethod = Literal["shrunk", "pooled", "half_f1"]
@@ -126,7 +126,7 @@ def _pull(own: Scores, pooled: float, targets: Mask, prior: float) -> Scores:
     """Means of a value of each label and the pooled one, on log-odds, by the labels' positives: `[labels]`."""
     positives = targets.sum(axis=0)
     trust = np.divide(positives, positives + prior, out=np.zeros(len(positives)), where=positives > 0)
-    pulled = probability(trust * log_odds(own) + (1 - trust) * log_odds(pooled))
+    pulled = probability(trust * logit(own) + (1 - trust) * logit(pooled))
     return np.where(trust == 1, own, pulled)
 
 

@@ -6,11 +6,13 @@ import numpy as np
 
 from polydx.artifacts import Floats
 from polydx.ensemble.cuts import best_cuts
-from polydx.ensemble.fusion import Weights, weighted_mean
+from polydx.ensemble.fusion import Weights, arithmetic_mean, power_mean
 from polydx.ensemble.thresholds import shrunk_thresholds
 from polydx.judge.metrics import Mask, macro_f1
 
 _PICKS = 12
+_EXPONENTS = (0.5, 2.0, 4.0)
+"""From the least sure member's side to the surest one's; 1 would be the plain mean, and towards 0 the geometric one."""
 
 
 def weights_by_rank(scores: Sequence[float], kept: int = 3) -> Weights:
@@ -51,13 +53,22 @@ def fit_weights(members: Floats, targets: Mask, prior: float) -> Weights:
         scores = []
         for member in range(len(members)):
             tried = picks + np.eye(len(members))[member]
-            fused = weighted_mean(members, tried / tried.sum())
+            fused = arithmetic_mean(members, tried / tried.sum())
             scores.append(macro_f1(fused >= shrunk_thresholds(fused, targets, prior), targets))
         picks = picks + np.eye(len(members))[int(np.argmax(scores))]
         if max(scores) > best_score:
             best_picks, best_score = picks, max(scores)
     weights: Weights = best_picks / best_picks.sum()
     return weights
+
+
+def fit_exponent(members: Floats, targets: Mask, prior: float) -> float:
+    """The exponent of the power mean with the highest macro-F1 at its own thresholds; arguments as in `fit_weights`."""
+    scores = {}
+    for exponent in _EXPONENTS:
+        fused = power_mean(members, exponent)
+        scores[exponent] = macro_f1(fused >= shrunk_thresholds(fused, targets, prior), targets)
+    return max(scores, key=scores.__getitem__)
 
 
 def fit_label_weights(members: Floats, targets: Mask, common: Weights, prior: float) -> Weights:

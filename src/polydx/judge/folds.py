@@ -105,6 +105,32 @@ def read_folds(path: Path) -> Folds:
     return Folds(pd.read_parquet(path))
 
 
+def refuse_parted_duplicates(folds: Folds, groups: Integers, place: str) -> None:
+    """Refuse folds that part near copies of one record, as a table made for other records or changed by hand may do.
+
+    Args:
+        folds: The folds of the training rows.
+        groups: `[training rows]`; rows with equal values are near copies.
+        place: The folds' file, for the error.
+
+    Raises:
+        UserError: A copy of a row that a job validates lies among the rows that it learns from.
+    """
+    ids = folds.table[ID].to_numpy()
+    for repeat in range(int(folds.table[REPEAT].max()) + 1):
+        fold_of_row = folds.fold_of_row(repeat)
+        order = np.argsort(groups, kind="stable")
+        first, second = order[:-1], order[1:]
+        parted = (groups[first] == groups[second]) & (fold_of_row[first] != fold_of_row[second])
+        if parted.any():
+            one, other = ids[first[parted][0]], ids[second[parted][0]]
+            raise UserError(
+                place,
+                f"the records {one} and {other} are near copies in different folds: one gives the other away",
+                "deal the folds anew (polydx split)",
+            )
+
+
 def make_folds(
     ids: Sequence[str],
     targets: npt.NDArray[np.float32],

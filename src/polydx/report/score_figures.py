@@ -1,11 +1,13 @@
 """Pictures of a run's scores. Each function writes one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 
+from polydx.ensemble.stack_columns import column_kind
 from polydx.report.canvas import BLUE, GREY, ORANGE, RED, picture, plain
 from polydx.report.card import ScoreLine
 from polydx.report.fonts import axis_names
@@ -14,6 +16,7 @@ Doubles = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 MOST_LABELS = 80
+MOST_COLUMNS = 20
 NUMBERED = "label number (its place in the label list)"
 KIND_COLOURS = {"member": BLUE, "student": ORANGE, "fusion": GREY, "final": RED}
 
@@ -96,3 +99,37 @@ def thresholds(target: Path, cuts: Doubles, positives: Counts) -> None:
         axes.set_xlabel("scored records that carry the label")
         axes.set_ylabel("threshold")
         axes.set_title("Thresholds of the final choice")
+
+
+def importance(target: Path, shares: Mapping[str, float]) -> None:
+    """Draw what the stacker's trees gained by: kinds of columns on top, the columns that gained most below.
+
+    Args:
+        target: File to write.
+        shares: Each column's share of the gain in [0, 1], largest first, by name as of `column_names`.
+    """
+    kinds: dict[str, float] = {}
+    for name, share in shares.items():
+        kinds[column_kind(name)] = kinds.get(column_kind(name), 0.0) + share
+    by_kind = sorted(kinds.items(), key=lambda kind: -kind[1])
+    columns = list(shares.items())[:MOST_COLUMNS]
+    shown = axis_names([name for name, _ in columns], list(range(1, len(columns) + 1)))
+    heights = [len(by_kind) + 2, len(columns) + 2]
+    with picture(target, 7.5, 0.6 + 0.22 * sum(heights), shown.family) as figure:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
+        _bars(plain(above), [kind for kind, _ in by_kind], [share for _, share in by_kind], RED)
+        above.set_title("What the stacker's trees gain by")
+        _bars(plain(below), shown.shown, [share for _, share in columns], BLUE)
+        below.set_ylabel("column number (its place by gain)" if shown.numbered else "")
+        below.set_xlabel("share of the gain in likelihood, summed over all labels' models")
+
+
+def _bars(axes: Axes, names: Sequence[str], shares: Sequence[float], colour: str) -> None:
+    """Horizontal bars from the top, each with its share."""
+    rows = np.arange(len(names))
+    axes.barh(rows, shares, color=colour, height=0.6)
+    for row, share in enumerate(shares):
+        axes.annotate(f"{share:.1%}", (share, row), (4, 0), textcoords="offset points", va="center", fontsize=7)
+    axes.set_yticks(rows, names, fontsize=8)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.margins(x=0.1)

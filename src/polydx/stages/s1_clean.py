@@ -9,8 +9,9 @@ import pandas as pd
 from polydx.artifacts import replacing, write_json
 from polydx.config import Clean, Contest
 from polydx.contest import records as schema
+from polydx.contest.cells import Order
 from polydx.contest.readers import ColumnRoles
-from polydx.contest.record_table import arrow_schema, duplicate_report, record_columns, record_number
+from polydx.contest.record_table import arrow_schema, duplicate_report, order_numbers, record_columns, record_number
 from polydx.contest.selection import Selection
 from polydx.contest.tables import TableLayout
 from polydx.contest.validate import ContestSource, RawContest, check_contest, read_contest
@@ -44,6 +45,7 @@ def run(paths: RunPaths, contest: Contest, clean: Clean) -> None:
     selection = Selection()
     rows: list[dict[str, object]] = []
     texts: list[str | None] = []
+    orders: list[Order | None] = []
     positives: Counter[str] = Counter()
     for candidate in selection.candidates(raw, clean.without_labels):
         record = candidate.record
@@ -66,10 +68,13 @@ def run(paths: RunPaths, contest: Contest, clean: Clean) -> None:
             }
         )
         texts.append(text or None)
+        orders.append(record.order)
         positives.update(candidate.labels)
     if not positives:
         raise UserError(str(contest.folder), "no labelled record is left after cleaning", "check clean.placeholders")
     table = pd.DataFrame(rows)
+    if roles.order is not None:
+        table[schema.RECORD_NUMBER] = order_numbers(orders, table[schema.ID].tolist())
     table[schema.DUPLICATE_GROUP] = duplicate_groups(
         texts, clean.duplicate_similarity, clean.shingle_characters, clean.minhash_permutations
     )

@@ -7,18 +7,19 @@ import sys
 import numpy as np
 import pandas as pd
 
-from polydx.artifacts import Array, read_array, write_array, write_json
+from polydx.artifacts import Array, Floats, read_array, write_array, write_json
 from polydx.config import Stack
 from polydx.contest.records import DUPLICATE_GROUP, RECORD_NUMBER, TEST, TRAIN, Records, read_records
-from polydx.ensemble.candidates import Candidate, Inputs, RecordContext, single
+from polydx.ensemble.candidates import Candidate, Inputs, single
 from polydx.ensemble.fusions import fusion_candidates
 from polydx.ensemble.ledger import FINAL, STUDENT, make_ledger
 from polydx.ensemble.record_features import no_features, record_features
-from polydx.ensemble.selection import Choice, Verdict, choose, judge_candidate
+from polydx.ensemble.selection import Choice, Judgement, choose, judge_candidate
+from polydx.ensemble.stack_candidates import RecordContext
 from polydx.ensemble.stacking import StackerRecipe
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.errors import UserError
-from polydx.judge.folds import Folds, read_folds
+from polydx.judge.folds import Folds, Integers, read_folds, refuse_parted_duplicates
 from polydx.judge.metrics import Mask, macro_f1
 from polydx.judge.nested import NestedFolds, outer_folds
 from polydx.paths import FoldFiles, RunPaths
@@ -43,12 +44,15 @@ def run(
         seed: The run's seed.
 
     Raises:
-        UserError: Record numbers are asked for and there are none, or there are too few records for folds.
+        UserError: Record numbers are asked for and there are none, there are too few records for folds, or the folds
+            part near copies of a record.
     """
     records, folds = read_records(paths.records, paths.labels), read_folds(paths.folds)
+    groups = records.part(TRAIN)[DUPLICATE_GROUP].to_numpy(dtype=np.int64)
+    refuse_parted_duplicates(folds, groups, str(paths.folds))
     scored = folds.scored()
     files = _input_files(paths, members, rounds, student, folds.jobs)
-    inputs = _read_inputs(files, records, folds, seed)
+    inputs = _read_inputs(files, records.targets(), groups, folds, seed)
     context = _context(records, scored, stack)
 
     singles = {name: single(inputs, index) for index, name in enumerate(files)}
@@ -57,24 +61,24 @@ def run(
     candidates = singles | fusions
     rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds, cores)
     nested = NestedFolds(inputs.targets, inputs.fold_of_row, rule)
-    verdicts: dict[str, Verdict] = {}
+    judgements: dict[str, Judgement] = {}
     with Reporter("s8 stack", len(candidates) + 1, "candidates") as reporter:
         for name, candidate in candidates.items():
-            verdicts[name] = judge_candidate(candidate, nested, rule, stack.test_reading)
+            judgements[name] = judge_candidate(candidate, nested, rule, stack.test_reading)
             reporter.step(note=name)
-        choice = choose(candidates, verdicts, nested)
+        choice = choose(candidates, judgements, nested)
         reporter.step(note="choice")
     ledger = make_ledger(
-        verdicts, choice, inputs.targets, records.label_names, samples=stack.bootstrap_samples, seed=seed
+        judgements, choice, inputs.targets, records.label_names, samples=stack.bootstrap_samples, seed=seed
     )
     importance = {name: shares for name, fusion in fusions.items() if (shares := fusion.importance())}
 
     # The engine knows the ledger alone, so it comes last, and nothing of an earlier run may stand beside it.
     shutil.rmtree(paths.stack, ignore_errors=True)
-    _write_decisions(paths, verdicts, choice, scored)
+    _write_decisions(paths, judgements, choice, scored)
     rules = {"thresholds.json": choice.name} | ({"student_thresholds.json": STUDENT} if student else {})
     for file, name in rules.items():
-        cuts = dict(zip(records.label_names, verdicts[name].thresholds.tolist(), strict=True))
+        cuts = dict(zip(records.label_names, judgements[name].thresholds.tolist(), strict=True))
         limits = {"min_labels": rule.min_labels, "max_labels": rule.max_labels}
         write_json(paths.stack / file, {"entry": name, "thresholds": cuts} | limits)
     write_json(paths.ledger, ledger | {"importance": importance})
@@ -94,11 +98,12 @@ def _input_files(
     return files | ({STUDENT: [paths.student(job) for job in range(jobs)]} if student else {})
 
 
-def _read_inputs(files: dict[str, list[FoldFiles]], records: Records, folds: Folds, seed: int) -> Inputs:
-    scored, targets = folds.scored(), records.targets()
+def _read_inputs(
+    files: dict[str, list[FoldFiles]], targets: Floats, groups: Integers, folds: Folds, seed: int
+) -> Inputs:
+    scored = folds.scored()
     oof = [folds.out_of_fold([read_array(job.validation) for job in jobs])[scored] for jobs in files.values()]
     test = [np.stack([read_array(job.test) for job in jobs]) for jobs in files.values()]
-    groups = records.part(TRAIN)[DUPLICATE_GROUP].to_numpy(dtype=np.int64)
     fold_of_row = outer_folds(folds, targets, groups, seed)
     return Inputs(tuple(files), np.stack(oof), np.stack(test), targets[scored] > 0, fold_of_row)
 
@@ -108,7 +113,8 @@ def _context(records: Records, scored: Mask, stack: Stack) -> RecordContext:
     train, test = records.part(TRAIN)[scored], records.part(TEST)
     numbers, test_numbers = (part[RECORD_NUMBER].to_numpy(dtype=np.float64) for part in (train, test))
     if stack.record_number and np.isnan(numbers).all():
-        raise UserError("stack.record_number", "no training record's id ends in a number", "set it to false")
+        problem = "no training record has one: no id ends in digits, or contest.columns.order is empty"
+        raise UserError("stack.record_number", problem, "name a column in contest.columns.order, or set it to false")
     both = pd.concat([train, test])
     features = record_features(both) if stack.record_features else no_features(len(both))
     is_train = np.arange(len(both)) < len(train)
@@ -125,18 +131,19 @@ def _fusions(inputs: Inputs, context: RecordContext, stack: Stack, cores: int, s
         frequent_positives=stack.frequent_positives,
         threads=cores,
         seed=seed,
+        early_stopping=stack.early_stopping,
     )
     return fusion_candidates(
         stack.candidates, inputs, context, recipe, prior=stack.threshold_prior, calibration=stack.calibration
     )
 
 
-def _write_decisions(paths: RunPaths, verdicts: dict[str, Verdict], choice: Choice, scored: Mask) -> None:
+def _write_decisions(paths: RunPaths, judgements: dict[str, Judgement], choice: Choice, scored: Mask) -> None:
     """Write every entry's decisions, and the probabilities of the one that is chosen."""
-    chosen = verdicts[choice.name]
+    chosen = judgements[choice.name]
     write_array(paths.stack / "fused_oof.npy", _all_rows(chosen.oof, scored, np.nan))
     write_array(paths.stack / "fused_test.npy", chosen.test)
-    decided = {name: (verdict.decided, verdict.test_decided) for name, verdict in verdicts.items()}
+    decided = {name: (judgement.decided, judgement.test_decided) for name, judgement in judgements.items()}
     for name, (oof, test) in (decided | {FINAL: (choice.decided, chosen.test_decided)}).items():
         write_array(paths.decisions(name) / "oof.npy", _all_rows(oof, scored, False))
         write_array(paths.decisions(name) / "test.npy", test)

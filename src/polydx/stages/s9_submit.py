@@ -123,7 +123,7 @@ def _ship_student(paths: RunPaths, settings: Settings, target: Path) -> None:
         max_labels=rule["max_labels"],
         max_tokens=settings.distil.max_tokens,
         language=contest.language,
-        columns=ColumnRoles(**contest.columns.model_dump()),
+        columns=ColumnRoles(**contest.columns.model_dump(exclude={"order"})),  # it reads texts, never neighbours
         separator=contest.separator,
         encoding=contest.encoding,
         headings=settings.clean.headings,
@@ -140,3 +140,5 @@ def _draw(paths: RunPaths, card: Json, records: Records, target: Path) -> None:
     score_figures.scores(target / "scores.png", score_lines(card))
     score_figures.label_f1(target / "label_f1.png", f1, positives, records.label_names)
     score_figures.thresholds(target / "thresholds.png", thresholds, positives)
+    for fusion, shares in card["importance"].items():
+        score_figures.importance(target / f"importance_{fusion}.png", shares)
