@@ -6,16 +6,14 @@ and not one a chunk.
 """
 
 import copy
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-LongMode = Literal["cut", "head_tail", "section_shares", "chunks", "two_streams"]
-CHUNKED: tuple[LongMode, ...] = ("chunks", "two_streams")
-"""Modes whose tokens come in chunks with special tokens of their own."""
+from polydx.model.reading import LongMode
+
 STREAMS = 2
 
 

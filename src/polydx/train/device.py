@@ -1,7 +1,6 @@
 """Where a neural job runs, and how many cores it takes."""
 
 import faulthandler
-import functools
 import hashlib
 import os
 import resource
@@ -86,7 +85,6 @@ def bf16_available(device: torch.device) -> bool:
     return seconds[torch.float32] > BF16_PAYS * seconds[torch.bfloat16]
 
 
-@functools.cache
 @cache
 def matrix_rate(device: torch.device, bf16: bool) -> float:
     """FLOPs a second of matrix products in the precision that training multiplies in.

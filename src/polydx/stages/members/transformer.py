@@ -12,15 +12,17 @@ from polydx.artifacts import Floats, replacing
 from polydx.config import Adversary, Pseudo, TransformerMember
 from polydx.model.attention import use_own_attention
 from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
-from polydx.model.encoders import load_encoder, load_tokenizer
+from polydx.model.encoders import load_encoder
 from polydx.model.heads import start_at_rates
 from polydx.model.layers import layers_of
-from polydx.model.record_tokens import read_rows, save_reading
+from polydx.model.reading import save_reading
 from polydx.model.starting import average_over_masks, reinitialise_top
 from polydx.semi.ramps import pseudo_weight
-from polydx.stages.members.design import new_model, prediction_reading, training_reading
+from polydx.stages.members.design import new_model
 from polydx.stages.members.job import Fitted, FoldJob, FoldRows, IntArray
+from polydx.stages.readings import prediction_reading, training_reading
 from polydx.stages.recipes import new_recipe
+from polydx.stages.token_files import open_tokens
 from polydx.train.classification import LabelledExamples, predict_probabilities, train_classifier
 from polydx.train.device import job_seed, prepare
 from polydx.train.distributed import Processes, join
@@ -51,10 +53,8 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
     processes = join(job.compute.device)
     device = processes.device
     rows, labels = job.rows, job.rows.targets.shape[1]
-    tokenizer = load_tokenizer(job.paths.encoder(member.encoder))
     reading, later = training_reading(member), prediction_reading(member)
-    spool = job.checkpoint.parent
-    tokens = read_rows(tokenizer, job.paths.records, reading, spool)
+    tokens = open_tokens(job.paths, member.encoder, reading)
     model = _start(member, job, None if tokens.side is None else tokens.side[rows.training])
     recipe = _recipe(member, job, new_recipe(member, job.compute, device, own_seed))
     # Each process times bf16 for itself, and a close call may fall either way.
@@ -92,7 +92,7 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
         folder.mkdir()
         save_classifier(model, folder)
         save_reading(later, folder)
-    longer = tokens if later == reading else read_rows(tokenizer, job.paths.records, later, spool)
+    longer = tokens if later == reading else open_tokens(job.paths, member.encoder, later)
     return Fitted(
         lambda places: predict_probabilities(model, longer, places, labels, device, recipe.bf16, lower),
         asdict(report) | asdict(used),
