@@ -100,6 +100,7 @@ class _BlockWise:
     """
 
     closed = False
+    """Asked for by whoever writes to a file-like object; it is closed by whoever opened it."""
 
     def __init__(self, file: IO[bytes], mapping: mmap.mmap) -> None:
         self.file, self.mapping = file, mapping
