@@ -10,9 +10,10 @@ from pathlib import Path
 
 from polydx.config import Settings
 from polydx.paths import ALL_ROWS, RunPaths
-from polydx.plan import fold_jobs, lower_states
+from polydx.plan import fold_jobs, lower_states, token_files
 from polydx.provenance import code_hash
 from polydx.resolve import load_settings
+from polydx.stages.readings import prediction_reading, student_reading, tokens_name, training_reading
 
 SETTINGS = load_settings(Path(config["settings"]))
 PATHS = RunPaths(SETTINGS.run.name)
@@ -147,6 +148,30 @@ rule pretrain:
         POLYDX + " --encoder {wildcards.encoder}"
 
 
+def tokens(encoder, *readings):
+    """Files of all records' tokens that are made with an encoder's tokenizer and read so."""
+    return sorted({str(PATHS.tokens(tokens_name(encoder, reading))) for reading in readings})
+
+
+# A file's name holds all settings that it depends on. It is kept: a member that is trained anew for another reason
+# reads it again, and an id takes no more room than the letters it stands for.
+for name, made in token_files(SETTINGS).items():
+
+    rule:
+        name:
+            f"tokens_{name}"
+        input:
+            PATHS.records,
+            PATHS.encoder(made.encoder),
+        output:
+            PATHS.tokens(name),
+        params:
+            file=name,
+            code=code_hash("polydx.stages.token_files"),
+        shell:
+            f"polydx tokens --config {PATHS.settings} --file {{params.file}}"
+
+
 for states, name in lower_states(SETTINGS).items():
 
     rule:
@@ -155,6 +180,7 @@ for states, name in lower_states(SETTINGS).items():
         input:
             PATHS.records,
             PATHS.encoder(SETTINGS.members[name].encoder),
+            tokens(SETTINGS.members[name].encoder, training_reading(SETTINGS.members[name])),
         output:
             temp(directory(PATHS.lower_states(states))),
         params:
@@ -180,6 +206,11 @@ for name, member in SETTINGS.members.items():
                 PATHS.labels,
                 PATHS.folds,
                 [PATHS.encoder(member.encoder)] if member.kind == "transformer" else [],
+                (
+                    tokens(member.encoder, training_reading(member), prediction_reading(member))
+                    if member.kind == "transformer"
+                    else []
+                ),
                 [PATHS.lower_states(member.lower_states)] if getattr(member, "lower_states", None) else [],
                 [PATHS.pseudo(round_number, "{fold}")] if round_number else [],
                 (
@@ -248,6 +279,7 @@ for fold in [*FOLDS, ALL_ROWS] if STUDENT else []:
             PATHS.labels,
             PATHS.folds,
             PATHS.encoder(SETTINGS.distil.encoder),
+            tokens(SETTINGS.distil.encoder, student_reading(SETTINGS.distil)),
             teaching(fold),
             shown_layers(fold),
         output:

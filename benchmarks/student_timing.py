@@ -20,7 +20,8 @@ from polydx.contest.records import PART_ENDS, TEXT
 from polydx.model.classifier import load_classifier
 from polydx.model.encoders import load_tokenizer
 from polydx.model.linear import load_linear
-from polydx.model.record_tokens import Reading, encode_records, load_reading
+from polydx.model.reading import Reading, load_reading
+from polydx.model.record_tokens import encode_records
 from polydx.model.side_features import side_features
 from polydx.model.tokens import TokenTable
 from polydx.train.classification import predict_probabilities

@@ -40,7 +40,7 @@ from polydx.judge.folds import make_folds, read_folds
 from polydx.progress import Reporter
 from technique_ledger.plan import TECHNIQUES, Job, Ledger, all_rows, labelled_rows, open_ledger
 from technique_ledger.scores import BASELINE, Entry, Integers, Scored, ScoredRows, compare, table
-from technique_ledger.work import prepare, run_frozen_layers, train_all
+from technique_ledger.work import encode_and_run_frozen_layers, prepare, train_all
 
 HALVINGS = 5
 """Where one fold is run, the score is the mean over so many, since thresholds from half a fold waver."""
@@ -131,7 +131,7 @@ def run(ledgers: Sequence[Ledger], out: Path, workers: int, minutes: float) -> N
         progress.resume_at(len(jobs) - len(waiting))
         ready = [job for job in waiting if job.folder in prepared]
         if time.monotonic() < deadline:
-            run_frozen_layers(ready)
+            encode_and_run_frozen_layers(ready)
         for name in train_all(ready, workers, deadline, out / "jobs.log"):
             progress.step(note=name)
     found = {ledger.data: entries(ledger) for ledger in ledgers}

@@ -24,6 +24,8 @@ def every_path() -> list[Path]:
     jobs = [
         PATHS.encoder("one"),
         PATHS.encoder("two"),
+        PATHS.tokens("one"),
+        PATHS.tokens("two"),
         PATHS.pseudo(1, 0),
         PATHS.pseudo(1, 1),
         PATHS.pseudo(2, 0),

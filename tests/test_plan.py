@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from polydx.plan import describe, fold_jobs, jobs, lower_states, missing_packages
+from polydx.model.reading import Reading
+from polydx.plan import describe, fold_jobs, jobs, lower_states, missing_packages, token_files
 from polydx.resolve import load_settings
 
 SMOKE = Path(__file__).parents[1] / "configs" / "smoke.yaml"
@@ -29,6 +30,7 @@ def test_jobs_stand_in_the_order_of_the_pipeline() -> None:
         ("inspect", 1),
         ("split", 1),
         ("pretrain", 2),
+        ("tokens", 2),
         ("lower-states", 0),
         ("finetune", 3 * 2 * 2),
         ("pseudo", 2),
@@ -51,6 +53,23 @@ def test_members_that_freeze_the_same_layers_share_their_states() -> None:
     assert sorted(lower_states(settings).values()) == ["three", "two"]
     assert jobs(settings)["lower-states"] == 2
     assert lower_states(load_settings(SMOKE)) == {}
+
+
+def test_who_reads_alike_shares_a_file_of_tokens() -> None:
+    longer = "members.bert_fgm.long_records={mode: chunks, chunk_tokens: 32, prediction_tokens: 128}"
+    alike = "members.again={kind: transformer, encoder: small_bert, long_records: {chunk_tokens: 32}}"
+    made = token_files(load_settings(SMOKE, [longer, alike]))
+    chunks = [Reading("chunks", tokens, chunk_tokens=32) for tokens in (64, 128)]
+    cut = Reading("cut", 64)
+    found = {(file.encoder, file.reading.key) for file in made.values()}
+    expected = [*(("small_bert", reading) for reading in (*chunks, cut)), ("small_ernie", cut)]
+    assert found == {(encoder, reading.key) for encoder, reading in expected}, "the student's is that of `again`"
+    assert list(made) == [f"{encoder}_{key}" for encoder, key in ((f.encoder, f.reading.key) for f in made.values())]
+
+    alone = token_files(load_settings(SMOKE, [longer, "distil.max_tokens=20"]))
+    assert Reading("cut", 20) in [file.reading for file in alone.values()]
+    no_student = token_files(load_settings(SMOKE, [longer, "distil.enabled=false"]))
+    assert len(no_student) == 3
 
 
 def test_only_packages_that_are_not_installed_in_that_version_are_missing() -> None:

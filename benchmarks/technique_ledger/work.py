@@ -19,6 +19,7 @@ from polydx.config import Settings, TransformerMember
 from polydx.contest.records import PART, TRAIN
 from polydx.errors import UserError
 from polydx.paths import RunPaths
+from polydx.stages.readings import prediction_reading, tokens_name, training_reading
 from technique_ledger.plan import TECHNIQUES, Job, Ledger, all_rows, labelled_rows, provenance
 
 
@@ -40,14 +41,18 @@ def prepare(ledger: Ledger) -> None:
     write_json(ledger.made_by, provenance(ledger))
 
 
-def run_frozen_layers(jobs: Sequence[Job]) -> None:
-    """Run the frozen layers of some jobs over the labelled records, unless that is done, once for those alike."""
+def encode_and_run_frozen_layers(jobs: Sequence[Job]) -> None:
+    """Encode the labelled records and run frozen layers over them, unless that is done, once for jobs alike."""
     from polydx.stages.members import lower
+    from polydx.stages.token_files import open_tokens
 
     for job in jobs:
         member, labelled = member_of(job.settings, job.member), labelled_rows(job.folder)
+        link(labelled.encoder(member.encoder), all_rows(job.folder).encoder(member.encoder))
+        for reading in (training_reading(member), prediction_reading(member)):
+            if not labelled.tokens(tokens_name(member.encoder, reading)).exists():
+                open_tokens(labelled, member.encoder, reading)
         if member.lower_states is not None and not labelled.lower_states(member.lower_states).exists():
-            link(labelled.encoder(member.encoder), all_rows(job.folder).encoder(member.encoder))
             lower.run(labelled, job.member, member, job.settings.compute)
 
 
@@ -69,12 +74,15 @@ def train(job: Job) -> str:
     from polydx.stages.members import transformer  # noqa: F401 - its import is no part of the cost
 
     paths, settings = RunPaths(job.name, job.folder / "work"), job.settings
-    encoder = encoder_of(settings, job.member)
-    link(paths.records.parent, labelled_rows(job.folder).records.parent)
+    member, labelled = member_of(settings, job.member), labelled_rows(job.folder)
+    link(paths.records.parent, labelled.records.parent)
     link(paths.folds.parent, all_rows(job.folder).folds.parent)
-    link(paths.encoder(encoder), all_rows(job.folder).encoder(encoder))
-    if (states := member_of(settings, job.member).lower_states) is not None:
-        link(paths.lower_states(states), labelled_rows(job.folder).lower_states(states))
+    link(paths.encoder(member.encoder), all_rows(job.folder).encoder(member.encoder))
+    for reading in (training_reading(member), prediction_reading(member)):
+        tokens = tokens_name(member.encoder, reading)
+        link(paths.tokens(tokens), labelled.tokens(tokens))
+    if member.lower_states is not None:
+        link(paths.lower_states(member.lower_states), labelled.lower_states(member.lower_states))
     resumed = any(paths.checkpoints("").glob("*"))
     started = time.process_time()
     language, compute = settings.contest.language, settings.compute
@@ -93,7 +101,7 @@ def train(job: Job) -> str:
 
 
 def link(place: Path, target: Path) -> None:
-    """Let a folder stand for another, unless it does so already."""
+    """Let a file or folder stand for another, unless it does so already."""
     if not place.is_symlink():
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(target.resolve())

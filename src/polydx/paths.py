@@ -69,6 +69,10 @@ class RunPaths:
         return self.root / "s4_pretrain" / encoder
 
     # s5 finetune
+    def tokens(self, name: str) -> Path:
+        """All records' tokens as some models read them, an Arrow file (`polydx.stages.token_files`)."""
+        return self.root / "s5_finetune" / "tokens" / f"{name}.arrow"
+
     def lower_states(self, name: str) -> Path:
         """Folder of what frozen layers make of all records, while fold jobs need it (`TransformerMember`)."""
         return self.root / "s5_finetune" / "lower_states" / name

@@ -2,8 +2,18 @@
 
 import json
 from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
 
 from polydx.config import Settings, Split
+from polydx.model.reading import Reading
+from polydx.stages.readings import prediction_reading, student_reading, tokens_name, training_reading
+
+
+class TokenFile(NamedTuple):
+    """What a file of tokens is made of, beside the records: the encoder's tokenizer, and what is kept."""
+
+    encoder: str
+    reading: Reading
 
 
 def fold_jobs(split: Split) -> int:
@@ -20,6 +30,7 @@ def jobs(settings: Settings) -> dict[str, int]:
         "inspect": 1,
         "split": 1,
         "pretrain": len(settings.encoders),
+        "tokens": len(token_files(settings)),
         "lower-states": len(lower_states(settings)),
         "finetune": len(settings.members) * (rounds + 1) * folds,
         "pseudo": rounds * folds,
@@ -27,6 +38,19 @@ def jobs(settings: Settings) -> dict[str, int]:
         "stack": 1,
         "submit": 1,
     }
+
+
+def token_files(settings: Settings) -> dict[str, TokenFile]:
+    """By their names, the files of tokens that the members and the student read; who reads alike shares one."""
+    readers = [
+        TokenFile(member.encoder, reading)
+        for member in settings.members.values()
+        if member.kind == "transformer"
+        for reading in (training_reading(member), prediction_reading(member))
+    ]
+    if settings.distil.enabled:
+        readers.append(TokenFile(settings.distil.encoder, student_reading(settings.distil)))
+    return {tokens_name(*reader): reader for reader in readers}
 
 
 def lower_states(settings: Settings) -> dict[str, str]:

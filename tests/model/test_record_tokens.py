@@ -5,25 +5,16 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from polydx.contest.records import AGE_YEARS, PART_ENDS, SECTION_PREFIX, TEXT
 from polydx.model import record_tokens
-from polydx.model.long_documents import LongMode
-from polydx.model.record_tokens import (
-    Reading,
-    content_room,
-    encode_records,
-    keep,
-    load_reading,
-    read_rows,
-    save_reading,
-    share_tokens,
-)
+from polydx.model.reading import LongMode, Reading
+from polydx.model.record_tokens import content_room, encode_records, keep, share_tokens, write_records
 from polydx.model.side_features import side_features
+from polydx.model.token_file import read_tokens
 from polydx.model.tokenizers import new_tokenizer
 from polydx.model.tokens import TokenTable, encode
 from polydx.text.sections import compose
@@ -140,7 +131,7 @@ def test_no_section_is_cut_off_by_its_neighbours() -> None:
         encode_records(tokenizer, [text], None, Reading("section_shares", 66))
 
 
-def test_rows_of_a_file_equal_those_in_memory_and_carry_their_numbers(
+def test_written_records_equal_those_in_memory_and_carry_their_numbers(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(record_tokens, "ENCODE_CHUNK", 3)
@@ -148,22 +139,15 @@ def test_rows_of_a_file_equal_those_in_memory_and_carry_their_numbers(
     words = [text.split() for text in TEXTS]
     sections = {f"{SECTION_PREFIX}{name}": [each[:size] for each in TEXTS] for name, size in (("b", 3), ("a", 9))}
     table = pd.DataFrame({TEXT: TEXTS, PART_ENDS: ends, AGE_YEARS: np.arange(8.0), "other": words, **sections})
-    records = tmp_path / "records.parquet"
+    records, file = tmp_path / "records.parquet", tmp_path / "tokens.arrow"
     table.to_parquet(records)
     for mode in get_args(LongMode):
         reading = Reading(mode, 8, chunk_tokens=8, side=("lengths", "age"))
-        tokens = read_rows(tokenizer, records, reading, tmp_path / "spool")
-        expected = encode_records(tokenizer, TEXTS, ends, reading)
-        assert rows_of(tokens) == rows_of(expected)
-        places = np.array([5, 2, 5])
-        for found, wanted in zip(tokens.pad(places), expected.pad(places), strict=True):
-            assert torch.equal(found, wanted)
-        np.testing.assert_array_equal(tokens.side_of(places)["side"], side_features(table, reading.side)[places])
-    assert read_rows(tokenizer, records, replace(reading, side=()), tmp_path).side_of(places) == {}
-    assert list((tmp_path / "spool").iterdir()) == [], "the file has no name"
-
-
-def test_a_reading_comes_back_from_its_file(tmp_path: Path) -> None:
-    reading = Reading("chunks", 4096, 0.5, 128, ("sex", "lengths"))
-    save_reading(reading, tmp_path)
-    assert load_reading(tmp_path) == reading
+        write_records(file, tokenizer, records, reading, "these", "test")
+        tokens, expected = read_tokens(file).table, encode_records(tokenizer, TEXTS, ends, reading)
+        np.testing.assert_array_equal(tokens.ids, expected.ids)
+        np.testing.assert_array_equal(tokens.starts, expected.starts)
+        np.testing.assert_array_equal(tokens.side, side_features(table, reading.side))
+        assert tokens.pad_id == expected.pad_id
+    write_records(file, tokenizer, records, replace(reading, side=()), "these", "test")
+    assert read_tokens(file).table.side is None

@@ -12,7 +12,7 @@ import pytest
 from polydx.cli import main
 from polydx.config import Settings
 from polydx.paths import ALL_ROWS, RunPaths
-from polydx.plan import fold_jobs, lower_states
+from polydx.plan import fold_jobs, lower_states, token_files
 from polydx.resolve import load_settings, write_settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -39,6 +39,7 @@ class StagedRun:
         if stage == "pretrain":
             yield from ([stage, "--encoder", name] for name in self.settings.encoders)
         elif stage == "finetune":
+            yield from (["tokens", "--file", name] for name in token_files(self.settings))
             yield from (["lower-states", "--member", name] for name in lower_states(self.settings).values())
             for number in range(self.settings.pseudo.rounds + 1):
                 place = [["--round", str(number), "--fold", fold] for fold in folds]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from polydx.paths import RunPaths
-from polydx.plan import jobs
+from polydx.plan import jobs, token_files
 from polydx.resolve import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,17 @@ def test_a_setting_of_an_encoder_spares_the_others_in_round_0(plan: Plan) -> Non
 def test_frozen_layers_are_run_once_for_all_folds_before_them(plan: Plan) -> None:
     planned = plan("members.bert_fgm={frozen_layers: 0, adversary: {method: none}}")
     assert planned["lower_states_bert_fgm"] == 1
+    assert not any(rule.startswith("tokens_") for rule in planned), "they are read as before"
     assert planned["finetune_bert_fgm_round0"] == planned["finetune_bert_fgm_round1"] == 2
+    assert "finetune_ernie_pgd_round0" not in planned
+
+
+def test_what_a_member_reads_is_encoded_anew_for_it_alone(plan: Plan, smoke_run: RunPaths) -> None:
+    change = "members.bert_fgm.max_tokens=40"
+    planned = plan(change)
+    before, after = (set(token_files(load_settings(smoke_run.settings, each))) for each in ((), (change,)))
+    assert before < after, "the student reads as it did"
+    assert [rule for rule in planned if rule.startswith("tokens_")] == [f"tokens_{name}" for name in after - before]
     assert "finetune_ernie_pgd_round0" not in planned
 
 

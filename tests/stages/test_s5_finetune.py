@@ -23,6 +23,7 @@ from polydx.names import LossName
 from polydx.paths import FoldFiles, RunPaths
 from polydx.stages import s5_finetune
 from polydx.stages.members import lower
+from polydx.stages.readings import tokens_name, training_reading
 from polydx.train.launcher import RANK_VARIABLE, SIZE_VARIABLE
 from small_runs import FOLDS, LABEL_NAMES, small_run, written
 
@@ -367,6 +368,26 @@ def test_more_tokens_than_positions_is_the_users_fault(paths: RunPaths) -> None:
     with pytest.raises(UserError, match=r"members\.m\.max_tokens: is 33; stay within the encoder's 32 positions"):
         finetune(paths, transformer(max_tokens=33))
     assert not paths.fold_model("m", 0, 1).folder.exists()
+
+
+def test_records_are_encoded_once_for_all_folds_rounds_and_members_that_read_alike(
+    paths: RunPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def files() -> dict[str, tuple[int, int]]:
+        return {file.name: (file.stat().st_ino, file.stat().st_mtime_ns) for file in paths.tokens("").parent.iterdir()}
+
+    finetune(paths, transformer(epochs=1), fold=0)
+    made = files()
+    assert list(made) == [f"{tokens_name('small', training_reading(transformer()))}.arrow"]
+    for fold in range(1, FOLDS):
+        finetune(paths, transformer(epochs=1), fold=fold)
+    finetune(paths, transformer(epochs=1), 1, labels=pseudo())
+    finetune(paths, transformer(epochs=1, pooling="laat", frozen_layers=0))
+    assert files() == made
+    assert capsys.readouterr().err.count("s5 tokens small_") == 1
+
+    finetune(paths, transformer(epochs=1, max_tokens=8))
+    assert len(files()) == 2 and made.items() < files().items()
 
 
 def test_the_report_tells_the_speed_and_micro_batches_are_no_steps(

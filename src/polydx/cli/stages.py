@@ -1,4 +1,4 @@
-"""One command a stage, and the step before stage 5."""
+"""One command a stage, and the steps before stage 5."""
 
 from typing import Annotated
 
@@ -54,6 +54,20 @@ def pretrain(config: Config, encoder: Annotated[str, typer.Option()], overrides:
         settings.compute,
         settings.run.seed,
     )
+
+
+@app.command()
+def tokens(
+    config: Config,
+    file: Annotated[str, typer.Option(help="Its name; a wrong one is answered with the right ones.")],
+    overrides: Overrides = None,
+) -> None:
+    """Before stage 5: encode all records as some of the models read them, once for all of these."""
+    from polydx.plan import token_files
+    from polydx.stages.token_files import open_tokens
+
+    settings = load_settings(config, overrides or ())
+    open_tokens(RunPaths(settings.run.name), *entry_of(token_files(settings), "--file", file))
 
 
 @app.command(name="lower-states")

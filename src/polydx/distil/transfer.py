@@ -40,9 +40,8 @@ class DistillationExamples:
 
     def fingerprint(self) -> str:
         """Changes whenever any example does."""
-        return fingerprint_arrays(
-            self.tokens.ids, self.tokens.starts, self.rows, self.taught, self.chances, self.targets, self.labelled
-        )
+        own = fingerprint_arrays(self.rows, self.taught, self.chances, self.targets, self.labelled)
+        return self.tokens.fingerprint() + own
 
     def batch(self, rows: IntArray, draw: np.random.Generator) -> dict[str, Tensor]:
         """`input_ids`, `attention_mask`, `taught`, `targets`, `labelled` of some examples."""

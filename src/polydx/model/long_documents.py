@@ -6,7 +6,6 @@ record and not one a chunk.
 """
 
 import copy
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +13,8 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from polydx.model.packing import Encode, encode_padded
+from polydx.model.reading import LongMode
 
-LongMode = Literal["cut", "head_tail", "section_shares", "chunks", "two_streams"]
-CHUNKED: tuple[LongMode, ...] = ("chunks", "two_streams")
-"""Modes whose tokens come in chunks with special tokens of their own."""
 STREAMS = 2
 
 

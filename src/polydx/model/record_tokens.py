@@ -7,78 +7,41 @@ fill `chunk_tokens` tokens with them: each such chunk is a sequence of its own t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerBase
 
-from polydx.artifacts import Floats, read_json, write_json
 from polydx.contest.records import PART_ENDS, TEXT, read_batches, section_columns
-from polydx.model.long_documents import CHUNKED, LongMode
-from polydx.model.side_features import SideFeature, side_columns, side_features
-from polydx.model.token_spool import TokenSpool
+from polydx.model.reading import Reading
+from polydx.model.side_features import side_columns, side_features
+from polydx.model.token_file import Piece, write_tokens
 from polydx.model.tokens import ENCODE_CHUNK, IntArray, TokenTable, special_id
+from polydx.progress import Reporter
 
 Ids = npt.NDArray[np.int32]
-READING_FILE = "reading.json"
 SPECIAL = 2
 """Special tokens of a sequence: the first and the last."""
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How a record becomes what the model reads.
+def write_records(
+    target: Path, tokenizer: PreTrainedTokenizerBase, records: Path, reading: Reading, made_of: str, name: str
+) -> None:
+    """Make the model's inputs of all rows of `records.parquet` and write them with `write_tokens`.
 
-    Attributes:
-        mode: What happens to a record that is too long.
-        max_tokens: Most tokens of a record, special tokens included.
-        head_share: `head_tail`: share of the tokens that come from the start, in [0, 1].
-        chunk_tokens: `chunks` and `two_streams`: tokens of a chunk, special tokens included; at least 3.
-        side: Numbers that enter beside the text.
+    Args:
+        target: The file.
+        tokenizer: As for `token_rows`.
+        records: The table; read and encoded piece by piece.
+        reading: What is kept of each record.
+        made_of: Fingerprint of all of these.
+        name: Shown with the progress.
     """
-
-    mode: LongMode
-    max_tokens: int
-    head_share: float = 0.25
-    chunk_tokens: int = 512
-    side: tuple[SideFeature, ...] = ()
-
-    @property
-    def sequence_tokens(self) -> int:
-        """Longest sequence that the encoder itself reads."""
-        return min(self.chunk_tokens, self.max_tokens) if self.mode in CHUNKED else self.max_tokens
-
-
-def save_reading(reading: Reading, folder: Path) -> None:
-    """Write it beside a classifier, which can then be given records as it expects them."""
-    write_json(folder / READING_FILE, asdict(reading))
-
-
-def load_reading(folder: Path) -> Reading:
-    """Read what `save_reading` wrote."""
-    fields = read_json(folder / READING_FILE)
-    return Reading(**fields | {"side": tuple(fields["side"])})
-
-
-def read_rows(tokenizer: PreTrainedTokenizerBase, records: Path, reading: Reading, folder: Path) -> TokenTable:
-    """Make the model's inputs of all rows of `records.parquet`: tokens, and numbers beside them if it reads any.
-
-    Texts are read and encoded piece by piece, and the ids wait in an unnamed file in `folder`.
-    """
-    columns = [TEXT]
-    if reading.mode == "section_shares":
-        columns.append(PART_ENDS)
-    columns += side_columns(reading.side, section_columns(records))
-    spool = TokenSpool(folder)
-    side: list[Floats] = []
-    for batch in read_batches(records, columns, ENCODE_CHUNK):
-        ends = batch[PART_ENDS].tolist() if PART_ENDS in columns else None
-        for ids in token_rows(tokenizer, batch[TEXT].tolist(), ends, reading):
-            spool.add(ids)
-        side.append(side_features(batch, reading.side))
-    return spool.table(special_id(tokenizer, "pad"), np.concatenate(side) if reading.side else None)
+    with Reporter(name, pq.read_metadata(records).num_rows, "records") as reporter:
+        pieces = _pieces(tokenizer, records, reading, reporter)
+        write_tokens(target, pieces, special_id(tokenizer, "pad"), made_of)
 
 
 def encode_records(
@@ -124,6 +87,19 @@ def token_rows(
         content = ids[keep(len(ids), parts, reading)]
         bodies = range(0, max(1, len(content)), body)
         yield np.concatenate([piece for start in bodies for piece in (first, content[start : start + body], last)])
+
+
+def _pieces(tokenizer: PreTrainedTokenizerBase, records: Path, reading: Reading, reporter: Reporter) -> Iterator[Piece]:
+    columns = [TEXT]
+    if reading.mode == "section_shares":
+        columns.append(PART_ENDS)
+    columns += side_columns(reading.side, section_columns(records))
+    for batch in read_batches(records, columns, ENCODE_CHUNK):
+        ends = batch[PART_ENDS].tolist() if PART_ENDS in columns else None
+        rows = list(token_rows(tokenizer, batch[TEXT].tolist(), ends, reading))
+        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        yield Piece(np.concatenate(rows), lengths, side_features(batch, reading.side))
+        reporter.step(len(rows))
 
 
 def keep(tokens: int, parts: IntArray | None, reading: Reading) -> IntArray:

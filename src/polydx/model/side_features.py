@@ -1,7 +1,6 @@
 """Age, sex and lengths beside the text: plain numbers that add a term of their own to the logits."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +11,7 @@ from torch.nn import functional
 
 from polydx.artifacts import Floats
 from polydx.contest.records import AGE_YEARS, SECTION_PREFIX, SEX
-
-SideFeature = Literal["age", "sex", "lengths"]
+from polydx.model.reading import SideFeature
 
 MALE, FEMALE = 1.0, -1.0
 

@@ -46,7 +46,7 @@ class TokenTable:
 
     def pad(self, rows: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
         """Batch some texts: `(input_ids, attention_mask)`, both `[rows, longest]`, int64."""
-        lengths = self.lengths[rows]
+        lengths = self.starts[rows + 1] - self.starts[rows]
         width = int(lengths.max())
         filled = np.arange(width) < lengths[:, None]
         input_ids = np.full((len(rows), width), self.pad_id, dtype=np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 
 from polydx.artifacts import Floats, read_array, replacing, write_array, write_json
 from polydx.config import Compute, Distil
-from polydx.contest.records import PART, TEST, TEXT, TRAIN, UNLABELLED, read_records
+from polydx.contest.records import LABELS, PART, TEST, TRAIN, UNLABELLED, read_records
 from polydx.distil.course import new_task
 from polydx.distil.exit_answers import speeds_of
 from polydx.distil.student import Student
@@ -22,11 +22,13 @@ from polydx.model.encoders import load_tokenizer, save_folder
 from polydx.model.exit_speeds import save_speeds
 from polydx.model.exits import save_exits
 from polydx.model.layers import classify
-from polydx.model.tokens import IntArray, encode
+from polydx.model.tokens import IntArray
 from polydx.paths import ALL_ROWS, RunPaths
 from polydx.provenance import code_hash
+from polydx.stages.readings import student_reading
 from polydx.stages.recipes import new_recipe
 from polydx.stages.students import chain_of, course_of, new_students
+from polydx.stages.token_files import open_tokens
 from polydx.train.checkpoint import clear_checkpoint, fingerprint_of
 from polydx.train.classification import predict_probabilities
 from polydx.train.device import job_seed, pick_device, prepare
@@ -63,7 +65,8 @@ def run(
     job = f"distil-{name}"
     own_seed = job_seed(seed, job)
     prepare(compute.threads, own_seed)
-    records, folds = read_records(paths.records, paths.labels), read_folds(paths.folds)
+    records = read_records(paths.records, paths.labels, [PART, LABELS])
+    folds = read_folds(paths.folds)
     train, test, unlabelled = (
         np.flatnonzero(records.table[PART].to_numpy() == part) for part in (TRAIN, TEST, UNLABELLED)
     )
@@ -82,7 +85,7 @@ def run(
 
     tokenizer = load_tokenizer(paths.encoder(distil.encoder))
     tokenizer.model_max_length = distil.max_tokens
-    tokens = encode(tokenizer, records.table[TEXT].tolist(), distil.max_tokens)
+    tokens = open_tokens(paths, distil.encoder, student_reading(distil))
     device = pick_device(compute.device)
     recipe = new_recipe(distil, compute, device, own_seed)
 

@@ -15,12 +15,14 @@ from polydx.config import Compute, Pseudo, TransformerMember
 from polydx.contest.records import AGE_YEARS, ID, LABELS, PART, PART_ENDS, SECTION_PREFIX, SEX, TEST, TEXT, TRAIN
 from polydx.errors import UserError
 from polydx.model.classifier import load_classifier
-from polydx.model.encoders import load_encoder, load_tokenizer
-from polydx.model.record_tokens import Reading, load_reading, read_rows
+from polydx.model.encoders import load_encoder
+from polydx.model.reading import Reading, load_reading
 from polydx.model.tokenizers import new_tokenizer
 from polydx.paths import FoldFiles, RunPaths
 from polydx.stages import s5_finetune
-from polydx.stages.members.design import new_model, prediction_reading, training_reading
+from polydx.stages.members.design import new_model
+from polydx.stages.readings import prediction_reading, training_reading
+from polydx.stages.token_files import open_tokens
 from polydx.text.sections import compose
 from polydx.train.classification import predict_probabilities
 from small_models import write_small_encoder
@@ -107,17 +109,14 @@ def test_every_mode_trains_and_what_it_saves_predicts_the_same(paths: RunPaths, 
     assert read_json(files.report)["steps"] == 2
 
     model = load_classifier(files.model, 0.1).eval()
-    tokenizer, reading = load_tokenizer(paths.encoder("small")), load_reading(files.model)
-    tokens = read_rows(tokenizer, paths.records, reading, paths.root)
+    tokens = open_tokens(paths, "small", load_reading(files.model))
     rows, cpu = np.arange(TRAINING, TRAINING + TESTED), torch.device("cpu")
     np.testing.assert_array_equal(predict_probabilities(model, tokens, rows, 2, cpu, bf16=False), written)
 
 
 def test_modes_read_records_differently(paths: RunPaths) -> None:
-    tokenizer, readings = load_tokenizer(paths.encoder("small")), {}
-    for mode, changes in MODES.items():
-        readings[mode] = prediction_reading(member(**changes))
-    seen = {mode: read_rows(tokenizer, paths.records, each, paths.root) for mode, each in readings.items()}
+    readings = {mode: prediction_reading(member(**changes)) for mode, changes in MODES.items()}
+    seen = {mode: open_tokens(paths, "small", reading) for mode, reading in readings.items()}
     longest = {mode: int(tokens.lengths.max()) for mode, tokens in seen.items()}
     whole = max(len(text.split()) for text in pd.read_parquet(paths.records)[TEXT])
     assert longest["cut"] == longest["head_tail"] == longest["section_shares"] == 16

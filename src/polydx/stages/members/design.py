@@ -1,6 +1,4 @@
-"""What a transformer member's settings say about its model and about how that model reads records."""
-
-from dataclasses import replace
+"""What a transformer member's settings say about its model."""
 
 from transformers import PreTrainedModel
 
@@ -8,22 +6,9 @@ from polydx.artifacts import Floats
 from polydx.config import TransformerMember
 from polydx.model.classifier import Design, TextClassifier
 from polydx.model.encoders import check_length
-from polydx.model.long_documents import CHUNKED
 from polydx.model.positions import extend_positions
-from polydx.model.record_tokens import Reading
-
-
-def training_reading(member: TransformerMember) -> Reading:
-    """How records are read while the member trains."""
-    long = member.long_records
-    return Reading(long.mode, member.max_tokens, long.head_share, long.chunk_tokens, member.side_features)
-
-
-def prediction_reading(member: TransformerMember) -> Reading:
-    """How records are read once it is trained: longer, if the settings say so."""
-    reading = training_reading(member)
-    longer = member.long_records.prediction_tokens
-    return reading if longer is None else replace(reading, max_tokens=longer)
+from polydx.model.reading import CHUNKED
+from polydx.stages.readings import prediction_reading, training_reading
 
 
 def new_model(

@@ -5,12 +5,12 @@ import time
 
 from polydx.config import Compute, TransformerMember
 from polydx.model.attention import use_own_attention
-from polydx.model.encoders import check_length, load_encoder, load_tokenizer
+from polydx.model.encoders import check_length, load_encoder
 from polydx.model.frozen import freeze_lower
-from polydx.model.record_tokens import read_rows
 from polydx.paths import RunPaths
-from polydx.stages.members.design import training_reading
+from polydx.stages.readings import training_reading
 from polydx.stages.recipes import new_recipe
+from polydx.stages.token_files import open_tokens
 from polydx.train.device import pick_device, prepare
 from polydx.train.lower_states import write_lower_states
 
@@ -39,9 +39,7 @@ def run(paths: RunPaths, name: str, member: TransformerMember, compute: Compute)
     bf16 = new_recipe(member, compute, device, 0).bf16
     use_own_attention(encoder)
     folder = paths.lower_states(member.lower_states)
-    tokens = read_rows(
-        load_tokenizer(paths.encoder(member.encoder)), paths.records, training_reading(member), folder.parent
-    )
+    tokens = open_tokens(paths, member.encoder, training_reading(member))
     shown = f"s5 lower states of {name}"
     write_lower_states(folder, encoder, member.frozen_layers, tokens, name=shown, device=device, bf16=bf16)
     print(f"{shown}: {len(tokens.lengths)} records in {time.monotonic() - started:.1f} s", file=sys.stderr)

@@ -12,16 +12,17 @@ from polydx.config import Adversary, Pseudo, TransformerMember
 from polydx.model.attention import use_own_attention
 from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
 from polydx.model.compilation import compile_layers
-from polydx.model.encoders import load_encoder, load_tokenizer
+from polydx.model.encoders import load_encoder
 from polydx.model.heads import start_at_rates
 from polydx.model.layers import layers_of
-from polydx.model.record_tokens import Reading, read_rows, save_reading
+from polydx.model.reading import save_reading
 from polydx.model.starting import average_over_masks, reinitialise_top
-from polydx.model.tokens import TokenTable
 from polydx.semi.ramps import pseudo_weight
-from polydx.stages.members.design import new_model, prediction_reading, training_reading
+from polydx.stages.members.design import new_model
 from polydx.stages.members.job import Fitted, FoldJob, FoldRows
+from polydx.stages.readings import prediction_reading, training_reading
 from polydx.stages.recipes import new_recipe, packs
+from polydx.stages.token_files import open_tokens
 from polydx.train.classification import LabelledExamples, predict_probabilities, train_classifier
 from polydx.train.device import job_seed, prepare
 from polydx.train.distributed import Processes, join
@@ -63,7 +64,7 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
         folder.mkdir()
         save_classifier(model, folder)
         save_reading(later, folder)
-    tokens = examples.tokens if later == training_reading(member) else _read(member, job, later)
+    tokens = examples.tokens if later == training_reading(member) else open_tokens(job.paths, member.encoder, later)
     labels, device, lower = job.rows.targets.shape[1], processes.device, examples.lower
     return Fitted(
         lambda places: predict_probabilities(model, tokens, places, labels, device, recipe.bf16, lower),
@@ -71,18 +72,12 @@ def fit(member: TransformerMember, job: FoldJob) -> Fitted | None:
     )
 
 
-def _read(member: TransformerMember, job: FoldJob, reading: Reading) -> TokenTable:
-    """Tokens of all records."""
-    tokenizer = load_tokenizer(job.paths.encoder(member.encoder))
-    return read_rows(tokenizer, job.paths.records, reading, job.checkpoint.parent)
-
-
 def _set_up(
     member: TransformerMember, job: FoldJob, processes: Processes, own_seed: int
 ) -> tuple[TextClassifier, LabelledExamples, Recipe]:
     """The model before its training, what it learns from, and how."""
     rows, device = job.rows, processes.device
-    tokens = _read(member, job, training_reading(member))
+    tokens = open_tokens(job.paths, member.encoder, training_reading(member))
     model = _start(member, job, None if tokens.side is None else tokens.side[rows.training])
     recipe = _recipe(member, job, new_recipe(member, job.compute, device, own_seed))
     # Each process times bf16 for itself, and a close call may fall either way.
