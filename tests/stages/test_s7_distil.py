@@ -22,7 +22,7 @@ from polydx.model.encoders import load_encoder
 from polydx.model.exit_speeds import read_speed
 from polydx.model.exits import load_exits
 from polydx.paths import ALL_ROWS, RunPaths
-from polydx.stages import s7_distil
+from polydx.stages import s7_distil, teachers
 from small_runs import FOLDS, PARTS, small_run, written
 
 MEMBERS = ("one", "two")
@@ -168,7 +168,7 @@ def test_another_folds_teachers_teach_a_folds_student_nothing(paths: RunPaths) -
     folds = read_folds(paths.folds)
 
     def taught() -> list[bytes]:
-        found = s7_distil.teach(paths, folds, 1, MEMBERS, 1)
+        found = teachers.teach(paths, folds, 1, MEMBERS, 1)
         return [array.tobytes() for each in found for array in (each.labelled, each.test, each.unlabelled)]
 
     clean = taught()
@@ -182,7 +182,7 @@ def test_another_folds_teachers_teach_a_folds_student_nothing(paths: RunPaths) -
 
 
 def test_a_folds_students_teachers_are_its_own_folds_models(paths: RunPaths) -> None:
-    taught = s7_distil.teach(paths, read_folds(paths.folds), 2, MEMBERS, 1)
+    taught = teachers.teach(paths, read_folds(paths.folds), 2, MEMBERS, 1)
     for member, each in zip(MEMBERS, taught, strict=True):
         np.testing.assert_array_equal(each.labelled, read_array(paths.fold_model(member, 1, 2).training))
 
@@ -202,7 +202,7 @@ def test_a_planted_leak_in_its_own_fold_weighs_no_teacher_of_a_folds_student(pat
 
     def weights(fold: int | None) -> list[float]:
         targets = read_records(paths.records, paths.labels).targets()
-        return s7_distil.score_teachers(paths, read_folds(paths.folds), fold, MEMBERS, 1, targets)
+        return teachers.score_teachers(paths, read_folds(paths.folds), fold, MEMBERS, 1, targets)
 
     clean = {fold: weights(fold) for fold in (0, 1, 2, None)}
     plant_truth(paths, "two", 1)
@@ -229,7 +229,7 @@ def test_neither_labels_nor_answers_of_its_own_fold_weigh_a_folds_teachers(paths
 
 def test_a_teachers_score_is_the_macro_f1_of_its_labels_best_thresholds(paths: RunPaths) -> None:
     folds, targets = read_folds(paths.folds), read_records(paths.records, paths.labels).targets()
-    found = s7_distil.score_teachers(paths, folds, 1, MEMBERS, 1, targets)
+    found = teachers.score_teachers(paths, folds, 1, MEMBERS, 1, targets)
     for member, score in zip(MEMBERS, found, strict=True):
         own = [read_array(paths.fold_model(member, 1, job).validation) for job in (0, 2)]
         rows = [targets[folds.validation(job)] for job in (0, 2)]

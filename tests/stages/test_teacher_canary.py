@@ -16,7 +16,7 @@ from polydx.contest.records import ID
 from polydx.distil.teaching import Taught
 from polydx.judge.folds import FOLD, REPEAT, Folds
 from polydx.paths import RunPaths
-from polydx.stages.s7_distil import teach
+from polydx.stages.teachers import teach
 
 ROWS, LABELS, FOLDS, SCORED = 24, 2, 3, 1
 OTHER_ROWS = {"test": 5, "unlabelled": 7}
