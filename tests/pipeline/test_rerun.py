@@ -83,8 +83,9 @@ def test_frozen_layers_are_run_once_for_all_folds_before_them(plan: Plan) -> Non
 
 def test_what_a_member_reads_is_encoded_anew_for_it_alone(plan: Plan, smoke_run: RunPaths) -> None:
     change = "members.bert_fgm.max_tokens=40"
-    planned = plan(change)
+    # The engine writes the changed settings down.
     before, after = (set(token_files(load_settings(smoke_run.settings, each))) for each in ((), (change,)))
+    planned = plan(change)
     assert before < after, "the student reads as it did"
     assert [rule for rule in planned if rule.startswith("tokens_")] == [f"tokens_{name}" for name in after - before]
     assert "finetune_ernie_pgd_round0" not in planned
