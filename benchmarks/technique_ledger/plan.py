@@ -27,7 +27,9 @@ TECHNIQUES = {
     "label_attention": "pooling=label_attention",
     "laat": "pooling=laat",
     "fgm": "adversary={method: fgm}",
+    "fgm_small": "adversary={method: fgm, epsilon: 0.2}",
     "pgd": "adversary={method: pgd}",
+    "pgd_small": "adversary={method: pgd, epsilon: 0.2, alpha: 0.06}",
     "vat": "adversary={method: vat}",
     "r_drop": "adversary={method: r_drop}",
     "soft_f1": "soft_f1_weight=0.2",
@@ -45,7 +47,7 @@ TECHNIQUES = {
 """The one setting of the member that each changes."""
 LEFT_OUT = {
     "gaiic": ("head_tail", "section_shares", "all_layers"),
-    "ohsumed": ("section_shares", "fgm", "pgd", "vat", "frozen_words"),
+    "ohsumed": ("section_shares", "fgm", "fgm_small", "pgd", "pgd_small", "vat", "frozen_words"),
 }
 """Records of one section have no shares, hardly a GAIIC report is cut at all, and GAIIC's member trains every layer;
 Ohsumed's freezes the words, which three perturbations would move, with some layers."""
