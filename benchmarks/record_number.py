@@ -131,17 +131,16 @@ def ceiling(numbers: Numbers, targets: Mask) -> float:
     return macro_f1(rates >= f1_thresholds(rates, targets), targets)
 
 
-def permutation_baseline(
-    numbers: Numbers, targets: Mask, folds: int, recipe: StackerRecipe, reporter: Reporter
-) -> dict[str, float]:
-    """Macro-F1 of each predictor once label sets have been dealt to the record numbers by chance."""
-    dealt = targets[np.random.default_rng(PERMUTATION_SEED).permutation(len(targets))]
-    probabilities = out_of_fold(numbers, dealt, deal(dealt, folds, 0), recipe, reporter)
-    threshold_folds = deal(dealt, THRESHOLD_FOLDS, THRESHOLD_SEED)
-    return {
-        name: macro_f1(cross_fitted_decisions(values, dealt, threshold_folds, decide), dealt)
-        for name, values in probabilities.items()
+def one_dealing(
+    numbers: Numbers, targets: Mask, folds: int, seed: int, recipe: StackerRecipe, reporter: Reporter
+) -> tuple[dict[str, Floats], dict[str, Mask], Integers]:
+    """Each predictor's probabilities and decisions for one fold seed, and the folds that the thresholds crossed."""
+    probabilities = out_of_fold(numbers, targets, deal(targets, folds, seed), recipe, reporter)
+    threshold_folds = deal(targets, THRESHOLD_FOLDS, THRESHOLD_SEED + seed)
+    decided = {
+        name: cross_fitted_decisions(values, targets, threshold_folds, decide) for name, values in probabilities.items()
     }
+    return probabilities, decided, threshold_folds
 
 
 def main() -> None:
@@ -159,18 +158,16 @@ def main() -> None:
     choices: list[str] = []
     with Reporter("record number", (options.seeds + 1) * options.folds, "folds") as reporter:
         for seed in range(options.seeds):
-            probabilities = out_of_fold(numbers, targets, deal(targets, options.folds, seed), recipe, reporter)
-            threshold_folds = deal(targets, THRESHOLD_FOLDS, THRESHOLD_SEED + seed)
-            decided = {
-                name: cross_fitted_decisions(values, targets, threshold_folds, decide)
-                for name, values in probabilities.items()
-            }
+            probabilities, decided, threshold_folds = one_dealing(
+                numbers, targets, options.folds, seed, recipe, reporter
+            )
             final, names = chosen(probabilities, decided, targets, threshold_folds)
             choices += names
             for name, decisions in (decided | {NESTED: final}).items():
                 scores.setdefault(name, []).append(macro_f1(decisions, targets))
                 micro.setdefault(name, []).append(micro_f1(decisions, targets))
-        permuted = permutation_baseline(numbers, targets, options.folds, recipe, reporter)
+        dealt = targets[np.random.default_rng(PERMUTATION_SEED).permutation(len(targets))]
+        _, by_chance, _ = one_dealing(numbers, dealt, options.folds, 0, recipe, reporter)
     for name, values in scores.items():
         print(f"{name:14} {np.mean(values):.4f}  by seed {' '.join(f'{value:.4f}' for value in values)}")
     best = max(PREDICTORS, key=lambda name: float(np.mean(scores[name])))
@@ -187,7 +184,7 @@ def main() -> None:
                 "predictors": {name: round(float(np.mean(scores[name])), 4) for name in PREDICTORS},
                 "macro_f1_nested_choice": round(float(np.mean(scores[NESTED])), 4),
                 "choices": {name: choices.count(name) for name in PREDICTORS},
-                "permuted": round(permuted[best], 4),
+                "permuted": round(macro_f1(by_chance[best], dealt), 4),
                 "ceiling": round(ceiling(numbers, targets), 4),
             }
         )

@@ -9,8 +9,7 @@ models of one encoder share one tokenisation, linear ones are taken to spread ev
 students, weights and trees of a fusion cost nothing.
 
 The student is timed as `polydx predict` runs it, in fp32, and in each form that `polydx compress` shipped, whose own
-score then counts. The fastest of them is the one of the ratios. The last
-line printed is JSON.
+score then counts. The fastest of them is the one of the ratios. The last line printed is JSON.
 """
 
 import argparse

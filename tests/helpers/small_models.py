@@ -1,8 +1,9 @@
-"""Tiny encoders with random weights, for tests that need a real one."""
+"""Tiny encoders with random weights, for tests that need a real one, and a dropout that draws nothing."""
 
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 from transformers import BertConfig, BertModel, ErnieConfig, ErnieModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from polydx.model.encoders import Architecture, new_encoder, save_folder
@@ -51,3 +52,20 @@ def write_small_encoder(
         dropout=dropout,
     )
     save_folder(folder, encoder, tokenizer)
+
+
+class EveryOther(nn.Module):
+    """In place of dropout: even units of the first pass, odd ones of the second, and so on.
+
+    Whatever the batch, and in every process that shares it, the same units are kept.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passes = 0
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`[..., units]` with half of the units doubled and the others 0."""
+        kept = torch.arange(hidden.shape[-1]) % 2 == self.passes % 2
+        self.passes += 1
+        return 2 * kept * hidden

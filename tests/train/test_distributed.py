@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from polydx.errors import UserError
 from polydx.model.classifier import TextClassifier
@@ -37,6 +37,7 @@ from polydx.train.perturbations.pgd import PGD
 from polydx.train.perturbations.r_drop import RDrop
 from polydx.train.perturbations.sam import SAM
 from polydx.train.perturbations.vat import VAT
+from small_models import EveryOther
 
 ROWS, LABELS = 11, 3
 RECIPE = Recipe(
@@ -75,19 +76,6 @@ CLIMB_ALONE = ("awp, a row each", "sam, a row each")
 """Each process moves the weights by its own rows' gradient, as a process alone does with each micro-batch's."""
 CAN_DIFFER = "attention.self.key.bias"
 """It shifts all of a query's scores alike, so its gradient is rounding noise, which Adam scales up to whole steps."""
-
-
-class EveryOther(nn.Module):
-    """In place of dropout: even units of the first pass, odd ones of the second, so that processes draw alike."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.passes = 0
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        kept = torch.arange(hidden.shape[-1]) % 2 == self.passes % 2
-        self.passes += 1
-        return 2 * kept * hidden
 
 
 def train(
@@ -184,6 +172,8 @@ def of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     launched = {SIZE_VARIABLE: "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    # They import what the tests import, helpers included.
+    launched["PYTHONPATH"] = os.pathsep.join(sys.path)
     started = [
         subprocess.Popen(
             [sys.executable, __file__, folder],

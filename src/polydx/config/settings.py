@@ -8,6 +8,7 @@ from polydx.config.base import Count, Name, Positive, Rate, Section, Share
 from polydx.config.data import Clean, Contest, Inspect, Split
 from polydx.config.members import Member
 from polydx.config.student import Compress, Distil
+from polydx.names import FusionName
 
 
 class Run(Section):
@@ -107,32 +108,10 @@ class Pseudo(Section):
     """Passes over the labelled rows in these rounds."""
 
 
-Fusion = Literal[
-    "mean",
-    "geometric",
-    "log_odds",
-    "power",
-    "rank",
-    "weighted",
-    "by_rank",
-    "label_weighted",
-    "bagged",
-    "blended",
-    "calibrated",
-    "vote",
-    "weighted_vote",
-    "majority",
-    "plurality",
-    "logistic",
-    "lightgbm",
-]
-"""Means of several kinds, weights found in several ways, hard votes, and stackers: `polydx.ensemble.fusions`."""
-
-
 class Stack(Section):
     """Fusion, thresholds and honest scores."""
 
-    candidates: Annotated[tuple[Fusion, ...], Field(min_length=1)]
+    candidates: Annotated[tuple[FusionName, ...], Field(min_length=1)]
     """Fusions that compete, chosen by nested cross-validation; `mean` is what the others are compared with."""
     calibration: Literal["platt", "isotonic"]
     """How the fusion `calibrated` calibrates each of its inputs."""

@@ -110,10 +110,8 @@ def _scorers(job: Job) -> list[Scorer]:
 def _torch_scorers(job: Job) -> list[Scorer]:
     import torch
 
-    from polydx.deploy.student_model import EarlyExits, load_early_exits, load_model
+    from polydx.deploy.student_model import EarlyExits, load_early_exits, load_model, stock_logits
     from polydx.model.amx import avoid_broken_amx
-    from polydx.model.exit_running import run_with_exits
-    from polydx.model.layers import classify
 
     avoid_broken_amx()
     torch.set_num_threads(job.threads)
@@ -126,11 +124,7 @@ def _torch_scorers(job: Job) -> list[Scorer]:
         @torch.inference_mode()
         def score(input_ids: IntArray, attention_mask: IntArray) -> Floats:
             batch = torch.from_numpy(input_ids), torch.from_numpy(attention_mask)
-            if early is None:
-                logits = classify(model, *batch)
-            else:
-                logits = run_with_exits(model, early.heads, *batch, early.rule, early.cuts).logits
-            found: Floats = logits.numpy()
+            found: Floats = stock_logits(model, early, *batch).numpy()
             return found
 
         return score

@@ -88,11 +88,7 @@ class LoadedStudent:
         """Logits `[batch, labels]`, float32, of `[batch, tokens]`, int64, each."""
         if self.onnx is not None:
             return torch.from_numpy(self.onnx(input_ids.numpy(), attention_mask.numpy()))
-        model, early = self.stock_model(), self.early
-        if early is None:
-            return classify(model, input_ids, attention_mask)
-        cuts = early.cuts.to(input_ids.device)
-        return run_with_exits(model, early.heads, input_ids, attention_mask, early.rule, cuts).logits
+        return stock_logits(self.stock_model(), self.early, input_ids, attention_mask)
 
     def stock_model(self) -> StudentModel:
         """The stock model.
@@ -113,6 +109,13 @@ class LoadedStudent:
     def names(self, columns: Sequence[int]) -> list[str]:
         """Names of labels by their columns."""
         return [self.card.labels[column] for column in columns]
+
+
+def stock_logits(model: StudentModel, early: EarlyExits | None, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """Logits `[batch, labels]`, float32, of a stock model, whose records leave early if `early` is given."""
+    if early is None:
+        return classify(model, input_ids, attention_mask)
+    return run_with_exits(model, early.heads, input_ids, attention_mask, early.rule, early.cuts).logits
 
 
 def load_student(folder: Path, speed: float | None = None, exit_rule: Kind = EXIT_RULE) -> LoadedStudent:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 import numpy as np
 
@@ -23,27 +24,10 @@ from polydx.ensemble.weight_candidates import (
     weights_of_the_best,
 )
 from polydx.judge.nested import NOTHING_HIDDEN, Hidden
+from polydx.names import FusionName
 
 MEAN = "mean"
-FUSIONS = (
-    MEAN,
-    "geometric",
-    "log_odds",
-    "power",
-    "rank",
-    "weighted",
-    "by_rank",
-    "label_weighted",
-    "bagged",
-    "blended",
-    "calibrated",
-    "vote",
-    "weighted_vote",
-    "majority",
-    "plurality",
-    "logistic",
-    "lightgbm",
-)
+FUSIONS: tuple[FusionName, ...] = get_args(FusionName)
 """Their names, in settings and in ledgers."""
 
 

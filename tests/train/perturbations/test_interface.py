@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polydx.train.perturbations.awp import AWP
 from polydx.train.perturbations.embeddings import EmbeddingPoint
@@ -16,6 +16,7 @@ from polydx.train.perturbations.pgd import PGD
 from polydx.train.perturbations.r_drop import RDrop
 from polydx.train.perturbations.sam import SAM
 from polydx.train.perturbations.vat import VAT
+from small_models import EveryOther
 
 
 def at(tiny: Any, target: Any) -> EmbeddingPoint:
@@ -94,19 +95,6 @@ def test_gradients_add_to_what_is_there_and_scale(new_tiny: Callable[..., Any], 
     assert max(float(gradient.abs().max()) for gradient in plain.values()) > 0.01
     for name, gradient in gradients(2.0, 0.25).items():
         torch.testing.assert_close(gradient, 2.0 + 0.25 * plain[name], rtol=0, atol=1e-6)
-
-
-class EveryOther(nn.Module):
-    """In place of dropout: even units of the first pass, odd ones of the second, and so on, whatever the batch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.passes = 0
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        kept = torch.arange(hidden.shape[-1]) % 2 == self.passes % 2
-        self.passes += 1
-        return 2 * kept * hidden
 
 
 ONE_NORM = "one norm spans the batch, and each part moves by its own"
