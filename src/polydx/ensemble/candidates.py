@@ -5,15 +5,19 @@ whatever it fits, and what does it say of the test rows when fitted on all of th
 cross-validation asks for the same hidden folds again.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from polydx.artifacts import Floats
 from polydx.judge.metrics import Mask
-from polydx.judge.nested import Hidden, Predictor
+from polydx.judge.nested import NOTHING_HIDDEN, Hidden, Predictor
+
+Fitted = TypeVar("Fitted")
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,16 @@ class Inputs:
         """Rows whose labels a fit may see."""
         return ~np.isin(self.fold_of_row, sorted(hidden))
 
+    def fitted(self, fit: Callable[[Floats, Mask], Fitted]) -> Callable[[Hidden], Fitted]:
+        """A fit on what the inputs say of the seen rows, `[inputs, rows, labels]`, and their targets; each is kept."""
+
+        @functools.cache
+        def kept(hidden: Hidden) -> Fitted:
+            seen = self.seen(hidden)
+            return fit(self.oof[:, seen], self.targets[seen])
+
+        return kept
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -55,6 +69,11 @@ class Candidate:
     held_out: Predictor
     test: Callable[[], Floats]
     importance: Callable[[], dict[str, float]] = dict
+
+
+def fusing(inputs: Inputs, fuse: Callable[[Hidden, Floats], Floats]) -> Candidate:
+    """What `fuse` makes of all inputs, `[inputs, ..., labels]`, having fitted on the rows outside the hidden folds."""
+    return Candidate(lambda hidden: fuse(hidden, inputs.oof), lambda: fuse(NOTHING_HIDDEN, inputs.test))
 
 
 def single(inputs: Inputs, index: int) -> Candidate:

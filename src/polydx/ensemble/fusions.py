@@ -8,7 +8,7 @@ import numpy as np
 
 from polydx.artifacts import Floats
 from polydx.ensemble.calibration import CalibrationMethod, Maps, fit_calibration
-from polydx.ensemble.candidates import Candidate, Inputs
+from polydx.ensemble.candidates import Candidate, Inputs, fusing
 from polydx.ensemble.fusion import arithmetic_mean, geometric_mean, log_odds_mean, rank_mean
 from polydx.ensemble.stack_candidates import RecordContext, logistic, stacked
 from polydx.ensemble.stacking import StackerRecipe
@@ -23,7 +23,8 @@ from polydx.ensemble.weight_candidates import (
     weighted,
     weights_of_the_best,
 )
-from polydx.judge.nested import NOTHING_HIDDEN, Hidden
+from polydx.judge.metrics import Mask
+from polydx.judge.nested import Hidden
 from polydx.names import FusionName
 
 MEAN = "mean"
@@ -94,14 +95,14 @@ def ranked(inputs: Inputs) -> Candidate:
 def calibrated(inputs: Inputs, method: CalibrationMethod, prior: float) -> Candidate:
     """The mean of all inputs, each calibrated by itself on rows whose labels may be seen."""
 
-    @functools.cache
-    def maps(hidden: Hidden) -> list[Maps]:
-        seen = inputs.seen(hidden)
-        return [fit_calibration(member[seen], inputs.targets[seen], method, prior) for member in inputs.oof]
+    def calibrate(members: Floats, targets: Mask) -> list[Maps]:
+        return [fit_calibration(member, targets, method, prior) for member in members]
+
+    maps = inputs.fitted(calibrate)
 
     def apply(hidden: Hidden, members: Floats) -> Floats:
         return arithmetic_mean(
             np.stack([map_.apply(member) for map_, member in zip(maps(hidden), members, strict=True)])
         )
 
-    return Candidate(lambda hidden: apply(hidden, inputs.oof), lambda: apply(NOTHING_HIDDEN, inputs.test))
+    return fusing(inputs, apply)

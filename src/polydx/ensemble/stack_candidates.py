@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from polydx.artifacts import Floats
-from polydx.ensemble.candidates import Candidate, Inputs
+from polydx.ensemble.candidates import Candidate, Inputs, fusing
 from polydx.ensemble.combination import RIDGE, Coefficients, fit_combination
 from polydx.ensemble.neighbours import Numbers, fold_safe_rates, neighbour_opinions, unlabelled_rates
 from polydx.ensemble.odds import logit, probability
 from polydx.ensemble.record_features import RecordFeatures
 from polydx.ensemble.stack_columns import StackInputs, column_names
 from polydx.ensemble.stacking import Stacker, StackerRecipe, fit_stacker
+from polydx.judge.metrics import Mask
 from polydx.judge.nested import NOTHING_HIDDEN, Hidden
 
 
@@ -41,17 +42,17 @@ def logistic(inputs: Inputs) -> Candidate:
     The ridge pulls towards the plain mean of the log-odds, so that a rare label keeps it; see `fit_combination`.
     """
 
-    @functools.cache
-    def fit(hidden: Hidden) -> list[Coefficients]:
-        seen = inputs.seen(hidden)
-        odds, targets = logit(inputs.oof[:, seen]), inputs.targets[seen]
+    def combine_each(members: Floats, targets: Mask) -> list[Coefficients]:
+        odds = logit(members)
         return [fit_combination(odds[:, :, label].T, targets[:, label], RIDGE) for label in range(targets.shape[1])]
 
+    coefficients = inputs.fitted(combine_each)
+
     def apply(hidden: Hidden, members: Floats) -> Floats:
-        weights = np.stack(fit(hidden), axis=1)
+        weights = np.stack(coefficients(hidden), axis=1)
         return probability(np.einsum("ml,m...l->...l", weights[:-1], logit(members)) + weights[-1])
 
-    return Candidate(lambda hidden: apply(hidden, inputs.oof), lambda: apply(NOTHING_HIDDEN, inputs.test))
+    return fusing(inputs, apply)
 
 
 def stacked(inputs: Inputs, context: RecordContext, recipe: StackerRecipe) -> Candidate:

@@ -1,17 +1,16 @@
 """Hard voting as candidates: every input decides at its own thresholds, fitted outside the hidden folds, then votes."""
 
-import functools
 from collections.abc import Callable
 
 import numpy as np
 
 from polydx.artifacts import Floats
-from polydx.ensemble.candidates import Candidate, Inputs
+from polydx.ensemble.candidates import Candidate, Inputs, fusing
 from polydx.ensemble.fusion import Weights
 from polydx.ensemble.thresholds import shrunk_thresholds
 from polydx.ensemble.voting import vote_shares
 from polydx.judge.metrics import Mask, Scores
-from polydx.judge.nested import NOTHING_HIDDEN, Hidden
+from polydx.judge.nested import Hidden
 
 ThresholdsFit = Callable[[Hidden], list[Scores]]
 """Thresholds `[labels]` of each input by a fit on the rows outside the hidden folds."""
@@ -19,13 +18,7 @@ ThresholdsFit = Callable[[Hidden], list[Scores]]
 
 def own_thresholds(inputs: Inputs, prior: float) -> ThresholdsFit:
     """Each input's own thresholds by `shrunk_thresholds`, each fit kept."""
-
-    @functools.cache
-    def fit(hidden: Hidden) -> list[Scores]:
-        seen = inputs.seen(hidden)
-        return [shrunk_thresholds(member[seen], inputs.targets[seen], prior) for member in inputs.oof]
-
-    return fit
+    return inputs.fitted(lambda members, targets: [shrunk_thresholds(member, targets, prior) for member in members])
 
 
 def vote(inputs: Inputs, thresholds: ThresholdsFit, weights: Callable[[Hidden], Weights] | None = None) -> Candidate:
@@ -34,7 +27,7 @@ def vote(inputs: Inputs, thresholds: ThresholdsFit, weights: Callable[[Hidden], 
     def count(hidden: Hidden, members: Floats) -> Floats:
         return vote_shares(_ballots(members, thresholds(hidden)), None if weights is None else weights(hidden))
 
-    return _either(inputs, count)
+    return fusing(inputs, count)
 
 
 def settled_vote(inputs: Inputs, thresholds: ThresholdsFit, settle: Callable[[Mask], Mask]) -> Candidate:
@@ -47,12 +40,8 @@ def settled_vote(inputs: Inputs, thresholds: ThresholdsFit, settle: Callable[[Ma
     def answer(hidden: Hidden, members: Floats) -> Floats:
         return settle(_ballots(members, thresholds(hidden))).astype(np.float32)
 
-    return _either(inputs, answer)
+    return fusing(inputs, answer)
 
 
 def _ballots(members: Floats, thresholds: list[Scores]) -> Mask:
     return np.stack([member >= cuts for member, cuts in zip(members, thresholds, strict=True)])
-
-
-def _either(inputs: Inputs, answer: Callable[[Hidden, Floats], Floats]) -> Candidate:
-    return Candidate(lambda hidden: answer(hidden, inputs.oof), lambda: answer(NOTHING_HIDDEN, inputs.test))

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 
-from polydx.ensemble.candidates import Candidate, Inputs
+from polydx.ensemble.candidates import Candidate, Inputs, fusing
 from polydx.ensemble.fusion import Weights, arithmetic_mean, power_mean
 from polydx.ensemble.vote_candidates import ThresholdsFit
 from polydx.ensemble.weights import (
@@ -15,7 +15,7 @@ from polydx.ensemble.weights import (
     weights_by_rank,
 )
 from polydx.judge.metrics import macro_f1
-from polydx.judge.nested import NOTHING_HIDDEN, Hidden
+from polydx.judge.nested import Hidden
 
 WeightsFit = Callable[[Hidden], Weights]
 """Weights of the inputs by a fit on the rows outside the hidden folds."""
@@ -25,46 +25,24 @@ _BAGS = 5
 
 def weighted(inputs: Inputs, fit: WeightsFit) -> Candidate:
     """The mean of all inputs with fitted weights, for all labels at once or for each."""
-    return Candidate(
-        lambda hidden: arithmetic_mean(inputs.oof, fit(hidden)),
-        lambda: arithmetic_mean(inputs.test, fit(NOTHING_HIDDEN)),
-    )
+    return fusing(inputs, lambda hidden, members: arithmetic_mean(members, fit(hidden)))
 
 
 def powered(inputs: Inputs, prior: float) -> Candidate:
     """The power mean of all inputs, its exponent by `fit_exponent`."""
-
-    @functools.cache
-    def fit(hidden: Hidden) -> float:
-        seen = inputs.seen(hidden)
-        return fit_exponent(inputs.oof[:, seen], inputs.targets[seen], prior)
-
-    return Candidate(
-        lambda hidden: power_mean(inputs.oof, fit(hidden)), lambda: power_mean(inputs.test, fit(NOTHING_HIDDEN))
-    )
+    exponent = inputs.fitted(functools.partial(fit_exponent, prior=prior))
+    return fusing(inputs, lambda hidden, members: power_mean(members, exponent(hidden)))
 
 
 def selected_weights(inputs: Inputs, prior: float) -> WeightsFit:
     """Weights by `fit_weights`, each fit kept."""
-
-    @functools.cache
-    def fit(hidden: Hidden) -> Weights:
-        seen = inputs.seen(hidden)
-        return fit_weights(inputs.oof[:, seen], inputs.targets[seen], prior)
-
-    return fit
+    return inputs.fitted(functools.partial(fit_weights, prior=prior))
 
 
 def bagged_selection(inputs: Inputs, prior: float, seed: int) -> WeightsFit:
     """The mean of what `fit_weights` finds on records drawn again with replacement."""
-
-    @functools.cache
-    def fit(hidden: Hidden) -> Weights:
-        seen = inputs.seen(hidden)
-        select = functools.partial(fit_weights, prior=prior)
-        return bagged_weights(select, inputs.oof[:, seen], inputs.targets[seen], bags=_BAGS, seed=seed)
-
-    return fit
+    select = functools.partial(fit_weights, prior=prior)
+    return inputs.fitted(functools.partial(bagged_weights, select, bags=_BAGS, seed=seed))
 
 
 def blended_weights(inputs: Inputs, prior: float) -> WeightsFit:
