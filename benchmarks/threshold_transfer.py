@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from polydx.artifacts import Floats, read_array
 from polydx.contest.records import read_records
+from polydx.ensemble.fold_predictions import combine_folds
 from polydx.ensemble.quantiles import match_distribution, match_thresholds
-from polydx.ensemble.readings import combine_readings
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.folds import read_folds
 from polydx.judge.metrics import Mask, macro_f1
@@ -33,21 +33,21 @@ Thresholds = npt.NDArray[np.float64]
 Scores = dict[str, float]
 
 
-def of_fold_models(readings: Floats, thresholds: Thresholds, rule: DecisionRule, truth: Mask) -> Scores:
+def of_fold_models(predictions: Floats, thresholds: Thresholds, rule: DecisionRule, truth: Mask) -> Scores:
     """Test macro-F1 of each way to use thresholds of single models on all of them, `[jobs, rows, labels]`."""
     scores = {
-        how: macro_f1(rule.decide(combine_readings(readings, how), thresholds), truth)
+        how: macro_f1(rule.decide(combine_folds(predictions, how), thresholds), truth)
         for how in ("mean", "vote", "matched")
     }
-    mean, single = readings.mean(axis=0), readings.reshape(-1, readings.shape[-1])
+    mean, single = predictions.mean(axis=0), predictions.reshape(-1, predictions.shape[-1])
     moved = match_thresholds(thresholds, single, mean)
-    one = [macro_f1(rule.decide(reading, thresholds), truth) for reading in readings]
+    one = [macro_f1(rule.decide(prediction, thresholds), truth) for prediction in predictions]
     return scores | {"moved": macro_f1(rule.decide(mean, moved), truth), "one_fold_model": float(np.mean(one))}
 
 
-def of_student(student: Floats, readings: Floats, thresholds: Thresholds, rule: DecisionRule, truth: Mask) -> Scores:
+def of_student(student: Floats, predictions: Floats, thresholds: Thresholds, rule: DecisionRule, truth: Mask) -> Scores:
     """Test macro-F1 of the student on all rows, `[rows, labels]`, by the fold students' thresholds."""
-    single = readings.reshape(-1, readings.shape[-1])
+    single = predictions.reshape(-1, predictions.shape[-1])
     moved = match_thresholds(thresholds, single, student)
     return {
         "as_it_is": macro_f1(rule.decide(student, thresholds), truth),
@@ -66,11 +66,11 @@ def measure(
     for name, files in sources.items():
         oof = folds.out_of_fold([read_array(job.validation) for job in files])[scored]
         thresholds = rule.fit(oof, targets[scored])
-        readings = np.stack([read_array(job.test) for job in files])
-        results[name] = of_fold_models(readings, thresholds, rule, truth)
+        predictions = np.stack([read_array(job.test) for job in files])
+        results[name] = of_fold_models(predictions, thresholds, rule, truth)
         if name == "student":
             student = np.asarray(read_array(paths.student(ALL_ROWS).test))
-            results["student on all rows"] = of_student(student, readings, thresholds, rule, truth)
+            results["student on all rows"] = of_student(student, predictions, thresholds, rule, truth)
     return results
 
 

@@ -136,7 +136,7 @@ def test_fitted_and_scored_rows_have_equally_many_labelled_neighbours(hidden):
     assert set(folds_seen.tolist()) == {5 - len(hidden) - 1}
 
 
-def test_test_rows_get_a_reading_without_each_fold():
+def test_test_rows_get_rates_without_each_fold():
     fold_of_row, numbers = np.repeat(np.arange(4), 10), np.arange(40.0)
     marks = fold_of_row[:, None] == np.arange(4)
     rates = unlabelled_rates(np.array([5.5, 20.5]), numbers, marks, fold_of_row, [1000])
@@ -172,9 +172,9 @@ def test_permuted_labels_fall_to_the_constants_score():
 def test_opinions_of_unlabelled_neighbours_count():
     draw = np.random.default_rng(7)
     labelled, unlabelled = np.array([0.0, 2.0, 4.0]), np.array([1.0, 3.0, np.nan])
-    oof, readings = (draw.random((2, 3, 2)).astype(np.float32) for _ in range(2))
-    found = neighbour_opinions(labelled, labelled, unlabelled, oof, readings, [1, 3])
-    pool, places = np.concatenate([oof, readings], axis=1).mean(axis=0), np.append(labelled, unlabelled)
+    oof, predictions = (draw.random((2, 3, 2)).astype(np.float32) for _ in range(2))
+    found = neighbour_opinions(labelled, labelled, unlabelled, oof, predictions, [1, 3])
+    pool, places = np.concatenate([oof, predictions], axis=1).mean(axis=0), np.append(labelled, unlabelled)
     known = ~np.isnan(places)
     for index, width in enumerate([1, 3]):
         expected = kernel_rates(labelled, places[known], pool[known], [width])[0]
@@ -183,5 +183,5 @@ def test_opinions_of_unlabelled_neighbours_count():
             away = np.abs(places[known] - number)
             weight = np.exp(-away / width)[away > 0].sum() + 0.1
             np.testing.assert_allclose(found[index, row], expected[row] + overall / weight, atol=1e-6)
-    without_self = neighbour_opinions(labelled, labelled, unlabelled, np.flip(oof, 0), readings, [1])
+    without_self = neighbour_opinions(labelled, labelled, unlabelled, np.flip(oof, 0), predictions, [1])
     np.testing.assert_allclose(without_self, found[:1], atol=1e-6)

@@ -29,7 +29,7 @@ STACK = Stack(
     frequent_positives=30,
     thresholds="shrunk",
     threshold_prior=10.0,
-    test_reading="mean",
+    fold_combination="mean",
     min_labels=1,
     max_labels=3,
     bootstrap_samples=100,
@@ -174,11 +174,11 @@ def test_other_schemes(tmp_path, scheme):
     assert len(ledger["choice"]["folds"]) == (4 if scheme == "repeated" else 5)
 
 
-def test_every_fusion_and_every_way_of_cutting_and_reading(tmp_path, monkeypatch):
+def test_every_fusion_and_every_way_of_cutting_and_combining(tmp_path, monkeypatch):
     monkeypatch.setattr("polydx.ensemble.weights._PICKS", 4)  # a third of the time
     monkeypatch.setattr("polydx.ensemble.weight_candidates._BAGS", 2)
     paths, truth = make_run(tmp_path)
-    changes = {"candidates": FUSIONS, "calibration": "isotonic", "thresholds": "pooled", "test_reading": "matched"}
+    changes = {"candidates": FUSIONS, "calibration": "isotonic", "thresholds": "pooled", "fold_combination": "matched"}
     changes |= {"early_stopping": 2}
     ledger = stack_run(paths, STACK.model_copy(update=changes))
     assert tuple(ledger["fusion"]) == FUSIONS

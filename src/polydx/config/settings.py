@@ -137,7 +137,7 @@ class Stack(Section):
     """Each label's own, pulled towards the pooled one; the pooled one; half the best F1 on calibrated probabilities."""
     threshold_prior: Annotated[float, Field(ge=0.0)]
     """Positives' worth of pull of a label's threshold towards the pooled one, and of its weights and calibration."""
-    test_reading: Literal["mean", "vote", "matched"]
+    fold_combination: Literal["mean", "vote", "matched"]
     """Test rows by the mean of the fold models, their vote, or the mean in the distribution of single models."""
     min_labels: Count
     """Fewest labels of a record."""

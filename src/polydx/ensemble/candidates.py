@@ -59,8 +59,8 @@ class Candidate:
 
     Attributes:
         held_out: Probabilities of the scored rows by a fit that saw no label of the hidden folds.
-        test: `[jobs, test rows, labels]`: probabilities of the test rows by a fit on all scored rows, a reading for
-            each fold job's models. A reading is as sharp as the out-of-fold probabilities that thresholds are fitted
+        test: `[jobs, test rows, labels]`: probabilities of the test rows by a fit on all scored rows, once
+            for each fold job's models. Each is as sharp as the out-of-fold probabilities that thresholds are fitted
             on; their mean is smoother.
         importance: Each column's share of the gain in the fit on all scored rows, largest first; empty where no trees
             are grown.

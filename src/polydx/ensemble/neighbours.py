@@ -165,7 +165,7 @@ def unlabelled_rates(
         widths: As of `label_rates`.
 
     Returns:
-        `[folds, views, rows, labels]`, float32 in [0, 1]: one reading for each fold left out.
+        `[folds, views, rows, labels]`, float32 in [0, 1]: once for each fold left out.
     """
     return np.stack(
         [
@@ -176,7 +176,7 @@ def unlabelled_rates(
 
 
 def neighbour_opinions(
-    numbers: Numbers, labelled: Numbers, unlabelled: Numbers, oof: Floats, readings: Floats, widths: Sequence[int]
+    numbers: Numbers, labelled: Numbers, unlabelled: Numbers, oof: Floats, predictions: Floats, widths: Sequence[int]
 ) -> Floats:
     """What the members say of a record's neighbours, the unlabelled ones too, by kernels of several widths.
 
@@ -189,7 +189,7 @@ def neighbour_opinions(
         labelled: `[labelled rows]`, record numbers; NaN where a record has none.
         unlabelled: `[unlabelled rows]`, record numbers; NaN where a record has none.
         oof: `[members, labelled rows, labels]`, float32, out-of-fold probabilities.
-        readings: `[members, unlabelled rows, labels]`, float32, probabilities by one fold's models, as sharp as `oof`.
+        predictions: `[members, unlabelled rows, labels]`, float32, by one fold's models, as sharp as `oof`.
         widths: The kernels' bandwidths.
 
     Returns:
@@ -197,7 +197,7 @@ def neighbour_opinions(
     """
     if not widths:
         return np.empty((0, len(numbers), oof.shape[2]), dtype=np.float32)
-    opinions = np.concatenate([oof.mean(axis=0), readings.mean(axis=0)])
+    opinions = np.concatenate([oof.mean(axis=0), predictions.mean(axis=0)])
     return kernel_rates(numbers, np.concatenate([labelled, unlabelled]), opinions, widths)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from polydx.artifacts import Floats
 from polydx.ensemble.candidates import Candidate
-from polydx.ensemble.readings import ReadingCombination, combine_readings
+from polydx.ensemble.fold_predictions import FoldCombination, combine_folds
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.metrics import Mask, Scores
 from polydx.judge.nested import NOTHING_HIDDEN, NestedFolds
@@ -22,7 +22,7 @@ class Judgement:
         flattered: The same without nesting, for comparison: whatever is fitted saw the labels of all scored rows.
         thresholds: `[labels]`, fitted on all scored rows.
         oof: `[rows, labels]`, float32: cross-fitted probabilities that the thresholds were fitted on.
-        test: `[test rows, labels]`, float32: the fold jobs' readings, combined.
+        test: `[test rows, labels]`, float32: the fold models' predictions, combined.
         test_decided: `[test rows, labels]`, bool.
     """
 
@@ -35,11 +35,11 @@ class Judgement:
 
 
 def judge_candidate(
-    candidate: Candidate, nested: NestedFolds, rule: DecisionRule, test_reading: ReadingCombination = "mean"
+    candidate: Candidate, nested: NestedFolds, rule: DecisionRule, fold_combination: FoldCombination = "mean"
 ) -> Judgement:
     """Decide the scored rows by nested cross-validation, and the test rows by fits and thresholds on all scored rows.
 
-    Thresholds come from single fold models' probabilities and are used on all of them, combined by `combine_readings`.
+    Thresholds come from single fold models' probabilities and are used on all of them, combined by `combine_folds`.
     The default is the plain mean: it is the simplest, and what the fold models err in differently cancels out in it.
     The choice has seen Ohsumed's test labels, though. There, for four models, a vote of the fold models' decisions, the
     mean of log-odds and thresholds moved to keep the rate of positives were no better, so that data set's test figures
@@ -47,7 +47,7 @@ def judge_candidate(
     """
     oof = nested.held_out(candidate.held_out)
     thresholds = rule.fit(oof, nested.targets)
-    test = combine_readings(candidate.test(), test_reading)
+    test = combine_folds(candidate.test(), fold_combination)
     return Judgement(
         decided=nested.decisions(candidate.held_out),
         flattered=_unnested(candidate, nested, rule),

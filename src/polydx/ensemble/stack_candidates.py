@@ -60,8 +60,8 @@ def stacked(inputs: Inputs, context: RecordContext, recipe: StackerRecipe) -> Ca
 
     Where its trees stop early, they are watched on the first fold that may be seen.
 
-    The neighbours' label rates of the test rows come in as many readings as there are outer folds, each without one
-    fold's labels; fold job j reads the one without fold j. What the members say stands in for the labels left out.
+    The neighbours' label rates of the test rows come in once for each outer fold, without its labels; fold job j is
+    given those without fold j. What the members say stands in for the labels left out.
     """
     opinions = functools.cache(lambda: oof_opinions(inputs, context))
 
@@ -84,12 +84,12 @@ def stacked(inputs: Inputs, context: RecordContext, recipe: StackerRecipe) -> Ca
             context.test_numbers, context.oof_numbers, inputs.targets, inputs.fold_of_row, context.widths
         )
 
-        def reading(job: int) -> StackInputs:
+        def test_inputs(job: int) -> StackInputs:
             fold = job % len(rates)
             opinions = _opinions(inputs, context, context.test_numbers, fold, job)
             return StackInputs(inputs.test[:, job], np.concatenate([rates[fold], opinions]), context.test)
 
-        return np.stack([fit(NOTHING_HIDDEN).predict(reading(job)) for job in range(inputs.test.shape[1])])
+        return np.stack([fit(NOTHING_HIDDEN).predict(test_inputs(job)) for job in range(inputs.test.shape[1])])
 
     def importance() -> dict[str, float]:
         stacker = fit(NOTHING_HIDDEN)

@@ -64,7 +64,7 @@ def run(
     judgements: dict[str, Judgement] = {}
     with Reporter("s8 stack", len(candidates) + 1, "candidates") as reporter:
         for name, candidate in candidates.items():
-            judgements[name] = judge_candidate(candidate, nested, rule, stack.test_reading)
+            judgements[name] = judge_candidate(candidate, nested, rule, stack.fold_combination)
             reporter.step(note=name)
         choice = choose(candidates, judgements, nested)
         reporter.step(note="choice")
