@@ -1,19 +1,24 @@
 """The linear member against scikit-learn's own pipeline."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sklearn.base import ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import make_union
+from sklearn.svm import LinearSVC
 
 from polydx.artifacts import Floats
 from polydx.errors import UserError
-from polydx.model.linear import Features, LinearModel, fit_linear, load_linear
+from polydx.model.linear import Features, LinearLoss, LinearModel, fit_linear, load_linear
 
 TOKENS = Features(language="tokens", word_ngrams=2, character_ngrams=None, stop_words=None)
+LOSSES: tuple[LinearLoss, ...] = get_args(LinearLoss)
 MIXED = Features(language="tokens", word_ngrams=2, character_ngrams=(1, 3), stop_words=None)
 
 
@@ -30,33 +35,43 @@ def targets(texts: list[str]) -> Floats:
 
 
 def fit(
-    texts: list[str], targets: Floats, features: Features, weights: Floats | None = None, **changed: int
+    texts: list[str],
+    targets: Floats,
+    features: Features,
+    weights: Floats | None = None,
+    loss: LinearLoss = "logistic",
+    **changed: int,
 ) -> LinearModel:
     weights = np.ones(len(texts), dtype=np.float32) if weights is None else weights
     settings = {"min_documents": 2, "max_features": 1000, "threads": 1} | changed
-    return fit_linear(texts, targets, weights, features, inverse_regularisation=20.0, **settings)
+    return fit_linear(texts, targets, weights, features, loss=loss, inverse_regularisation=20.0, **settings)
 
 
-def reference(texts: list[str], targets: Floats, weights: Floats) -> npt.NDArray[np.float64]:
+def classifier(loss: LinearLoss) -> ClassifierMixin:
+    if loss == "logistic":
+        return LogisticRegression(C=20.0, solver="liblinear", max_iter=300)
+    return CalibratedClassifierCV(LinearSVC(C=20.0, dual=False, max_iter=300), cv=3, ensemble=False)
+
+
+def reference(texts: list[str], targets: Floats, weights: Floats, loss: LinearLoss) -> npt.NDArray[np.float64]:
     columns = []
     for target in targets.T:
-        pipeline = make_pipeline(
-            make_union(
-                TfidfVectorizer(sublinear_tf=True, min_df=2, token_pattern=r"\S+", ngram_range=(1, 2)),
-                TfidfVectorizer(sublinear_tf=True, min_df=2, analyzer="char", ngram_range=(1, 3)),
-            ),
-            LogisticRegression(C=20.0, solver="liblinear", max_iter=300),
+        union = make_union(
+            TfidfVectorizer(sublinear_tf=True, min_df=2, token_pattern=r"\S+", ngram_range=(1, 2)),
+            TfidfVectorizer(sublinear_tf=True, min_df=2, analyzer="char", ngram_range=(1, 3)),
         )
-        pipeline.fit(texts, target, logisticregression__sample_weight=weights)
-        columns.append(pipeline.predict_proba(texts)[:, 1])
+        counted, model = union.fit_transform(texts), classifier(loss)
+        model.fit(counted, target, sample_weight=weights)
+        columns.append(model.predict_proba(counted)[:, 1])
     return np.stack(columns, axis=1)
 
 
-def test_equals_the_pipeline_of_scikit_learn(texts: list[str], targets: Floats) -> None:
+@pytest.mark.parametrize("loss", LOSSES)
+def test_equals_scikit_learns_own(texts: list[str], targets: Floats, loss: LinearLoss) -> None:
     weights = np.random.default_rng(1).uniform(0.1, 2.0, len(texts)).astype(np.float32)
-    probabilities = fit(texts, targets, MIXED, weights).probabilities(texts)
+    probabilities = fit(texts, targets, MIXED, weights, loss).probabilities(texts)
     assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities, reference(texts, targets, weights), atol=1e-6)
+    np.testing.assert_allclose(probabilities, reference(texts, targets, weights, loss), atol=1e-6)
 
 
 def test_saved_and_loaded_gives_the_same_bytes(texts: list[str], targets: Floats, tmp_path: Path) -> None:
@@ -73,22 +88,31 @@ def test_threads_do_not_change_the_model(texts: list[str], targets: Floats) -> N
     assert one.tobytes() == two.tobytes()
 
 
-def test_a_label_without_both_classes_gets_its_rate(texts: list[str], targets: Floats) -> None:
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_label_without_both_classes_gets_its_rate(texts: list[str], targets: Floats, loss: LinearLoss) -> None:
     weights = np.ones(len(texts), dtype=np.float32)
     weights[40:] = 0.0
     targets = targets.copy()
     targets[:, 0], targets[:40, 1] = 0.0, 1.0
-    probabilities = fit(texts, targets, TOKENS, weights).probabilities(texts)
+    probabilities = fit(texts, targets, TOKENS, weights, loss).probabilities(texts)
     np.testing.assert_allclose(probabilities[:, 0], 0.5 / 41, rtol=1e-5)
     np.testing.assert_allclose(probabilities[:, 1], 40.5 / 41, rtol=1e-5)
     assert probabilities[:, 2].std() > 0
 
 
-def test_a_weight_of_zero_leaves_a_label_of_a_text_out(texts: list[str], targets: Floats) -> None:
+def test_a_label_too_rare_to_calibrate_gets_a_logistic_regression(texts: list[str], targets: Floats) -> None:
+    targets = np.zeros_like(targets)
+    targets[:2] = 1.0
+    rare, logistic = (fit(texts, targets, TOKENS, loss=loss) for loss in ("squared_hinge", "logistic"))
+    np.testing.assert_array_equal(rare.coefficients, logistic.coefficients)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_weight_of_zero_leaves_a_label_of_a_text_out(texts: list[str], targets: Floats, loss: LinearLoss) -> None:
     weights = np.ones(len(texts), dtype=np.float32)
     weights[::4] = 0.0
     flipped = np.where(weights[:, None] == 0, 1 - targets, targets)
-    one, two = (fit(texts, each, TOKENS, weights).probabilities(texts) for each in (targets, flipped))
+    one, two = (fit(texts, each, TOKENS, weights, loss).probabilities(texts) for each in (targets, flipped))
     np.testing.assert_array_equal(one, two)
 
 

@@ -225,7 +225,7 @@ class TransformerMember(Schedule):
 
 
 class LinearMember(Section):
-    """TF-IDF of words and character n-grams, one logistic regression a label."""
+    """TF-IDF of words and character n-grams, one linear classifier a label."""
 
     kind: Literal["linear"]
     """A member without an encoder."""
@@ -239,8 +239,10 @@ class LinearMember(Section):
     """Most n-grams kept of each kind, the most frequent first."""
     stop_words: Literal["english"] | None
     """Words to leave out."""
+    loss: Literal["logistic", "squared_hinge"]
+    """A logistic regression's, or a support vector machine's, whose margins a sigmoid then makes probabilities."""
     inverse_regularisation: Rate
-    """C of the logistic regression."""
+    """C of either: the larger, the closer the fit."""
 
 
 Member = Annotated[TransformerMember | LinearMember, Field(discriminator="kind")]

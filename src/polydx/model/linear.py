@@ -1,4 +1,4 @@
-"""The linear member: TF-IDF of words and character n-grams, one logistic regression a label."""
+"""The linear member: TF-IDF of words and character n-grams, one linear classifier a label."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,11 @@ from joblib import Parallel, delayed
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix, hstack
 from scipy.special import expit, logit
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.svm import LinearSVC
 
 from polydx.artifacts import Array, Floats, read_json, replacing, write_json
 from polydx.errors import UserError
@@ -25,6 +28,10 @@ Doubles = npt.NDArray[np.float64]
 SETTINGS_FILE = "linear.json"
 WEIGHTS_FILE = "linear.safetensors"
 MAX_ITERATIONS = 300
+PLATT_FOLDS = 3
+"""Inner folds that a support vector machine's probabilities are calibrated on."""
+
+LinearLoss = Literal["logistic", "squared_hinge"]
 
 
 @dataclass(frozen=True)
@@ -109,10 +116,14 @@ def fit_linear(
     *,
     min_documents: int,
     max_features: int,
+    loss: LinearLoss,
     inverse_regularisation: float,
     threads: int,
 ) -> LinearModel:
-    """Fit one logistic regression a label by liblinear's primal solver, which draws nothing at random.
+    """Fit one linear classifier a label by liblinear's primal solvers, which draw nothing at random.
+
+    A support vector machine's margins become probabilities by Platt's sigmoid of its margins on inner folds (Platt,
+    "Probabilistic outputs for support vector machines", 1999). A label too rare for these gets a logistic regression.
 
     Args:
         texts: The training texts.
@@ -121,7 +132,8 @@ def fit_linear(
         features: What is counted.
         min_documents: Texts that an n-gram must occur in.
         max_features: Most n-grams kept of each kind, the most frequent first.
-        inverse_regularisation: C of the logistic regression.
+        loss: The logistic regression's, or the support vector machine's squared hinge.
+        inverse_regularisation: C, what a text's loss weighs against half the squared norm of the coefficients.
         threads: Labels fitted at a time, each in a process of its own: liblinear shares state between threads, and now
             and then gives other coefficients there (scikit-learn issue 31883).
 
@@ -140,7 +152,7 @@ def fit_linear(
             "linear member", f"no n-gram occurs in {min_documents} of {len(texts)} texts", "lower min_documents"
         ) from error
     fitted = Parallel(n_jobs=threads, prefer="processes")(
-        delayed(_fit_label)(counted, column, weights, inverse_regularisation) for column in targets.T
+        delayed(_fit_label)(counted, column, weights, loss, inverse_regularisation) for column in targets.T
     )
     coefficients = np.stack([coefficient for coefficient, _ in fitted]).astype(np.float32)
     return LinearModel(features, vectorizers, coefficients, np.array([intercept for _, intercept in fitted]))
@@ -169,16 +181,35 @@ def _side_by_side(blocks: list[csr_matrix]) -> csr_matrix:
     return blocks[0] if len(blocks) == 1 else hstack(blocks, format="csr")
 
 
-def _fit_label(counted: csr_matrix, target: Floats, weights: Floats, strength: float) -> tuple[Doubles, float]:
-    """Coefficients and intercept of one label.
+def _fit_label(
+    counted: csr_matrix, target: Floats, weights: Floats, loss: LinearLoss, strength: float
+) -> tuple[Doubles, float]:
+    """Coefficients and intercept of one label's logit.
 
     A label that every weighted text has, or none, gets no coefficients and the logit of its rate with half a text added
     to either side (Jeffreys' prior), which is finite.
     """
     present = target[weights > 0] > 0
-    if present.all() or not present.any():
+    rarer = min(present.sum(), (~present).sum())
+    if rarer == 0:
         rate = (present.sum() + 0.5) / (len(present) + 1.0)
         return np.zeros(counted.shape[1]), float(logit(rate))
+    if loss == "squared_hinge" and rarer >= PLATT_FOLDS:
+        return _support_vectors(counted[weights > 0], present, weights[weights > 0], strength)
     regression = LogisticRegression(C=strength, solver="liblinear", max_iter=MAX_ITERATIONS)
     regression.fit(counted, target, sample_weight=weights)
     return regression.coef_[0], float(regression.intercept_[0])
+
+
+def _support_vectors(
+    counted: csr_matrix, present: npt.NDArray[np.bool_], weights: Floats, strength: float
+) -> tuple[Doubles, float]:
+    """A support vector machine whose margin, times a slope and with an offset, is the logit: linear again."""
+    machine = CalibratedClassifierCV(
+        LinearSVC(C=strength, dual=False, max_iter=MAX_ITERATIONS), cv=StratifiedKFold(PLATT_FOLDS), ensemble=False
+    )
+    machine.fit(counted, present, sample_weight=weights)
+    (calibrated,) = machine.calibrated_classifiers_
+    (sigmoid,) = calibrated.calibrators
+    margin = calibrated.estimator
+    return -sigmoid.a_ * margin.coef_[0], float(-sigmoid.a_ * margin.intercept_[0] - sigmoid.b_)

@@ -12,7 +12,7 @@ from polydx.text.normalise import Language
 
 
 def fit(member: LinearMember, job: FoldJob, language: Language) -> Fitted:
-    """Logistic regression has no time to ramp over: pseudo-rows get their final weight, and the likelier answer."""
+    """A linear classifier has no time to ramp over: pseudo-rows get their final weight, and the likelier answer."""
     rows = job.rows
     texts = pd.read_parquet(job.paths.records, columns=[TEXT])[TEXT].tolist()
     weight = 1.0 if job.pseudo is None else job.pseudo.final_weight
@@ -23,6 +23,7 @@ def fit(member: LinearMember, job: FoldJob, language: Language) -> Fitted:
         Features(language, member.word_ngrams, member.character_ngrams, member.stop_words),
         min_documents=member.min_documents,
         max_features=member.max_features,
+        loss=member.loss,
         inverse_regularisation=member.inverse_regularisation,
         threads=job.compute.threads,
     )
