@@ -13,7 +13,7 @@ from polydx.paths import ALL_ROWS, RunPaths
 from polydx.plan import fold_jobs, lower_states, token_files
 from polydx.provenance import code_hash
 from polydx.resolve import load_settings
-from polydx.stages.readings import prediction_reading, student_reading, tokens_name, training_reading
+from polydx.stages.readings import member_readings, student_reading, tokens_name, training_reading
 
 SETTINGS = load_settings(Path(config["settings"]))
 PATHS = RunPaths(SETTINGS.run.name)
@@ -207,7 +207,7 @@ for name, member in SETTINGS.members.items():
                 PATHS.folds,
                 [PATHS.encoder(member.encoder)] if member.kind == "transformer" else [],
                 (
-                    tokens(member.encoder, training_reading(member), prediction_reading(member))
+                    tokens(member.encoder, *member_readings(member))
                     if member.kind == "transformer"
                     else []
                 ),

@@ -19,7 +19,7 @@ from polydx.config import Settings, TransformerMember
 from polydx.contest.records import PART, TRAIN
 from polydx.errors import UserError
 from polydx.paths import RunPaths
-from polydx.stages.readings import prediction_reading, tokens_name, training_reading
+from polydx.stages.readings import member_readings, tokens_name
 from technique_ledger.plan import TECHNIQUES, Job, Ledger, all_rows, labelled_rows, provenance
 
 
@@ -49,7 +49,7 @@ def encode_and_run_frozen_layers(jobs: Sequence[Job]) -> None:
     for job in jobs:
         member, labelled = member_of(job.settings, job.member), labelled_rows(job.folder)
         link(labelled.encoder(member.encoder), all_rows(job.folder).encoder(member.encoder))
-        for reading in (training_reading(member), prediction_reading(member)):
+        for reading in member_readings(member):
             if not labelled.tokens(tokens_name(member.encoder, reading)).exists():
                 open_tokens(labelled, member.encoder, reading)
         if member.lower_states is not None and not labelled.lower_states(member.lower_states).exists():
@@ -78,7 +78,7 @@ def train(job: Job) -> str:
     link(paths.records.parent, labelled.records.parent)
     link(paths.folds.parent, all_rows(job.folder).folds.parent)
     link(paths.encoder(member.encoder), all_rows(job.folder).encoder(member.encoder))
-    for reading in (training_reading(member), prediction_reading(member)):
+    for reading in member_readings(member):
         tokens = tokens_name(member.encoder, reading)
         link(paths.tokens(tokens), labelled.tokens(tokens))
     if member.lower_states is not None:

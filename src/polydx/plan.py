@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from polydx.config import Settings, Split
 from polydx.model.reading import Reading
-from polydx.stages.readings import prediction_reading, student_reading, tokens_name, training_reading
+from polydx.stages.readings import member_readings, student_reading, tokens_name
 
 
 class TokenFile(NamedTuple):
@@ -46,7 +46,7 @@ def token_files(settings: Settings) -> dict[str, TokenFile]:
         TokenFile(member.encoder, reading)
         for member in settings.members.values()
         if member.kind == "transformer"
-        for reading in (training_reading(member), prediction_reading(member))
+        for reading in member_readings(member)
     ]
     if settings.distil.enabled:
         readers.append(TokenFile(settings.distil.encoder, student_reading(settings.distil)))

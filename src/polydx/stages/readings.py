@@ -19,6 +19,11 @@ def prediction_reading(member: TransformerMember) -> Reading:
     return reading if longer is None else replace(reading, max_tokens=longer)
 
 
+def member_readings(member: TransformerMember) -> tuple[Reading, ...]:
+    """How records are read in training and, where that differs, afterwards."""
+    return tuple(dict.fromkeys((training_reading(member), prediction_reading(member))))
+
+
 def student_reading(distil: Distil) -> Reading:
     """How the student reads records: as a stock class does."""
     return Reading("cut", distil.max_tokens)

@@ -8,7 +8,7 @@ from polydx.model.classifier import Design, TextClassifier
 from polydx.model.encoders import check_length
 from polydx.model.positions import extend_positions
 from polydx.model.reading import CHUNKED
-from polydx.stages.readings import prediction_reading, training_reading
+from polydx.stages.readings import member_readings
 
 
 def new_model(
@@ -27,7 +27,7 @@ def new_model(
         UserError: The encoder has too few positions for the sequences it shall read, in training or prediction.
     """
     long = member.long_records
-    sequence = max(training_reading(member).sequence_tokens, prediction_reading(member).sequence_tokens)
+    sequence = max(reading.sequence_tokens for reading in member_readings(member))
     if long.positions != "fixed":
         extend_positions(encoder, sequence, long.positions)
     check_length(encoder, sequence, f"members.{name}.{_length_setting(member)}")
