@@ -136,7 +136,7 @@ def _stock(model: StudentModel, tokenizer: PreTrainedTokenizerBase) -> SmallerFo
 
 
 def _onnx(file: Path, model: StudentModel, tokenizer: PreTrainedTokenizerBase) -> SmallerForm:
-    run = load_onnx(file, torch.get_num_threads())
+    run = load_onnx(file)
 
     def score(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         return torch.from_numpy(run(input_ids.numpy(), attention_mask.numpy()))

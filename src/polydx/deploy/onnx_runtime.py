@@ -15,8 +15,14 @@ Scorer = Callable[[IntArray, IntArray], Floats]
 """Logits `[batch, labels]`, float32, of a batch."""
 
 
-def load_onnx(path: Path, threads: int) -> Scorer:
-    """Load an ONNX student on the CPU."""
+def load_onnx(path: Path, threads: int = 1) -> Scorer:
+    """Load an ONNX student on the CPU.
+
+    Args:
+        path: The file.
+        threads: That work on one batch. More than one get in the way of batches that run side by side, as they do in
+            prediction.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

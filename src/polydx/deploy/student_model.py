@@ -136,7 +136,7 @@ def load_student(folder: Path, speed: float | None = None, exit_rule: Kind = EXI
     if model is not None and model.config.id2label != dict(enumerate(card.labels)):
         raise UserError(str(folder), f"{STUDENT_FILE} and config.json differ in labels", "ship the student again")
     cleaner = RecordCleaner(card.columns.sections, card.headings, card.placeholders, card.language)
-    score = load_onnx(onnx, torch.get_num_threads()) if model is None else None
+    score = load_onnx(onnx) if model is None else None
     early = None if speed is None else load_early_exits(folder, speed, exit_rule)
     return LoadedStudent(card, model, score, load_tokenizer(folder), cleaner, early)
 
