@@ -1,22 +1,23 @@
 """What each way of teaching adds to soft targets: a ledger from a finished run.
 
-    python benchmarks/teaching.py --run gaiic
+    python benchmarks/teaching.py --run gaiic --folds 1 --epochs 3
 
 Fold students are taught again, with the run's own settings but for one: its fold models stay as they are, and nothing
-of the run is written to. Every method is alone on top of soft targets, on the same seeds and folds; each score is out
-of fold, by thresholds from the other folds. The difference to soft targets alone is the mean over the seeds, and its
-95% interval resamples records and seeds together, paired; few seeds say little of how far seeds scatter, and of twenty
-methods that do nothing one looks otherwise. Cost is the time of training against that of soft targets alone, of the
-same seed and fold, in the median.
+of the run is written to. Every method is alone on top of soft targets, on the same seeds and folds, so that a
+difference is paired; `--epochs` shortens all of them alike. Scores are out of fold: thresholds are cross-fitted between
+folds, or where one fold is run between its halves, over several halvings. The interval is the 95% bootstrap interval
+over records of the macro-F1 difference, averaged over seeds; one seed's own luck is not in it, so the differences by
+seed stand beside it, and of twenty methods that do nothing one will exclude zero. Cost is the processor time of a job
+as a ratio to that of soft targets alone.
 
-OUTPUT, runs/NAME-teaching where not given, keeps a folder for each method and seed with one result a fold, so that a
-killed job goes on where it was; other folds, seeds or methods are added by asking for them. Writes OUTPUT/teaching.md
-and OUTPUT/teaching.json; the last line printed is the JSON.
+Every result is a file in OUTPUT, runs/NAME-teaching where not given: stopped at any moment, a second start goes on,
+with the jobs that were killed from their beginning; other folds, seeds or methods are added by asking for them. No job
+starts after `--minutes`. Writes OUTPUT/teaching.md and OUTPUT/teaching.json; the last line printed is the JSON.
 """
 
 import argparse
-import itertools
 import json
+import math
 import shutil
 import sys
 import time
@@ -24,23 +25,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from transformers import AutoConfig
 
-from polydx.artifacts import Floats, read_array, read_json, write_array, write_json, write_text
+from paired_ledger.scores import Entry, FoldRows, compare, cost_ratio, rows_of_folds, table
+from paired_ledger.workers import do_all
+from polydx.artifacts import read_array, read_json, write_array, write_json, write_text
 from polydx.config import Compute, Distil, Settings
-from polydx.contest.records import read_records
+from polydx.contest.records import DUPLICATE_GROUP, LABELS, PART, read_records
 from polydx.ensemble.thresholds import DecisionRule
-from polydx.judge.folds import Folds, Integers, read_folds
-from polydx.judge.metrics import Mask
-from polydx.judge.nested import NestedFolds
+from polydx.errors import UserError
+from polydx.judge.folds import read_folds
 from polydx.paths import RunPaths
 from polydx.progress import Reporter
 from polydx.provenance import code_hash
 from polydx.resolve import load_settings
 from polydx.stages import s7_distil
-from teaching_ledger import compare, markdown
-from teaching_methods import methods, pick
+from teaching_methods import BASELINE, Method, methods, pick
 
 SHARED = ("s1_clean", "s3_split", "s4_pretrain", "s5_finetune")
 """Folders of the run that a student is taught from."""
@@ -51,23 +51,37 @@ class Job:
     """One fold student to teach.
 
     Attributes:
+        output: The ledger's folder.
         source: The finished run.
-        paths: A run of its own that shares what it is taught from.
+        teachers: Its members.
+        teacher_round: The round that they are of.
+        compute: One thread of the CPU, since the cost is processor time.
+        method: Its name.
         distil: Its settings.
         seed: Its run's seed.
         fold: Its fold.
     """
 
+    output: Path
     source: RunPaths
-    paths: RunPaths
+    teachers: tuple[str, ...]
+    teacher_round: int
+    compute: Compute
+    method: str
     distil: Distil
     seed: int
     fold: int
 
     @property
+    def name(self) -> str:
+        """What its files are called."""
+        method = "".join(letter if letter.isalnum() else "_" for letter in self.method)
+        return f"{method}-seed{self.seed}-fold{self.fold}"
+
+    @property
     def result(self) -> Path:
-        """The time it took; written last."""
-        return self.paths.root / "results" / f"fold{self.fold}.json"
+        """Its settings and cost; it is written last, so that a job is done if it is there."""
+        return self.output / "results" / f"{self.name}.json"
 
     @property
     def answers(self) -> Path:
@@ -75,123 +89,182 @@ class Job:
         return self.result.with_suffix(".npy")
 
     @property
-    def description(self) -> dict[str, object]:
-        """What its result depends on, beside the fold models of the finished run."""
+    def done(self) -> bool:
+        """Whether there is a result of these very settings."""
+        return self.result.exists() and read_json(self.result)["distil"] == self.distil.model_dump(mode="json")
+
+
+def teach(job: Job) -> str:
+    """Run stage 7 in a run of its own, whose earlier stages are links; keep the probabilities and the cost."""
+    paths = RunPaths(job.name, job.output / "work")
+    # A killed job starts over: its cost would not be known otherwise.
+    shutil.rmtree(paths.root, ignore_errors=True)
+    paths.root.mkdir(parents=True)
+    for name in SHARED:
+        (paths.root / name).symlink_to((job.source.root / name).resolve(), target_is_directory=True)
+    started = time.process_time()
+    s7_distil.run(paths, job.fold, job.distil, job.teachers, job.teacher_round, job.compute, job.seed)
+    seconds = round(time.process_time() - started, 2)
+    write_array(job.answers, read_array(paths.student(job.fold).validation))
+    write_json(job.result, {"distil": job.distil.model_dump(mode="json"), "processor_seconds": seconds})
+    shutil.rmtree(paths.root)
+    return job.name
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Methods to compare on a finished run.
+
+    Attributes:
+        source: The run.
+        output: The ledger's folder.
+        settings: The run's.
+        chosen: The methods, soft targets alone first.
+        seeds: Of the students.
+        folds: How many of the run's folds.
+    """
+
+    source: RunPaths
+    output: Path
+    settings: Settings
+    chosen: Mapping[str, Method]
+    seeds: range
+    folds: int
+
+    @property
+    def provenance(self) -> dict[str, object]:
+        """What results must share to be compared."""
+        return {"run": self.source.name, "code": code_hash("polydx.stages.s7_distil")}
+
+    def job(self, method: str, seed: int, fold: int) -> Job:
+        """One of the jobs."""
+        settings = self.settings
+        compute = settings.compute.model_copy(update={"threads": 1, "device": "cpu"})
+        teachers, teacher_round = tuple(settings.members), settings.pseudo.rounds
+        distil = self.chosen[method].distil
+        return Job(self.output, self.source, teachers, teacher_round, compute, method, distil, seed, fold)
+
+    def jobs(self) -> list[Job]:
+        """All of them, seed by seed and soft targets first, so that a ledger cut short says something of everything."""
+        folds = range(self.folds)
+        return [self.job(method, seed, fold) for seed in self.seeds for fold in folds for method in self.chosen]
+
+    def finished_seeds(self, method: str) -> list[int]:
+        """Seeds with which every fold is done."""
+        folds = range(self.folds)
+        return [seed for seed in self.seeds if all(self.job(method, seed, fold).done for fold in folds)]
+
+    def entries(self) -> dict[str, Entry]:
+        """Every method that shares a finished seed with soft targets alone, those first."""
+        plain_seeds = {*self.finished_seeds(BASELINE)}
+        seeds = {method: sorted(plain_seeds & {*self.finished_seeds(method)}) for method in self.chosen}
+        if not plain_seeds:
+            return {}
+        rows = self._rows()
+        scored = {
+            method: {
+                seed: rows.score([read_array(self.job(method, seed, fold).answers) for fold in range(self.folds)])
+                for seed in own
+            }
+            for method, own in seeds.items()
+        }
         return {
-            "run": self.source.name,
-            "distil": self.distil.model_dump(mode="json"),
-            "seed": self.seed,
-            "code": code_hash("polydx.stages.s7_distil"),
+            method: compare(own, scored[BASELINE], self.chosen[method].setting, self._cost(method, seeds[method]))
+            for method, own in scored.items()
+            if own
         }
 
+    def _rows(self) -> FoldRows:
+        stack, source = self.settings.stack, self.source
+        return rows_of_folds(
+            read_records(source.records, source.labels, [PART, LABELS, DUPLICATE_GROUP]),
+            read_folds(source.folds).fold_of_row(repeat=0),
+            self.folds,
+            DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds),
+            stack.bootstrap_samples,
+            self.settings.run.seed,
+        )
 
-def prepare_folder(job: Job) -> None:
-    """Let a job's own run see what the finished one is taught from, and hold it to one description."""
-    described = job.paths.root / "method.json"
-    if not described.exists():
-        for name in SHARED:
-            link = job.paths.root / name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
-            link.symlink_to((job.source.root / name).resolve(), target_is_directory=True)
-        write_json(described, job.description)
-    if read_json(described) != json.loads(json.dumps(job.description)):
-        sys.exit(f"{described}: was made from another run, settings or code; give another --output, or remove it")
+    def _cost(self, method: str, seeds: Sequence[int]) -> float | None:
+        own, plain = (
+            [
+                read_json(self.job(name, seed, fold).result)["processor_seconds"]
+                for seed in seeds
+                for fold in range(self.folds)
+            ]
+            for name in (method, BASELINE)
+        )
+        return cost_ratio(own, plain)
 
 
-def teach(job: Job, settings: Settings, compute: Compute) -> None:
-    """Teach one fold student, unless that was done; keep what it says of its validation rows and the time it took.
+def open_ledger(options: argparse.Namespace) -> Ledger:
+    """Read the run and its settings, and look whether the ledger's folder was made from the same.
 
-    A killed job starts over: its time would not be known otherwise.
+    Raises:
+        UserError: The run has no student, there is no such method, or the folder is of another run or other code.
     """
-    prepare_folder(job)
-    if job.result.exists():
-        return
-    shutil.rmtree(job.paths.checkpoints(""), ignore_errors=True)
-    started = time.perf_counter()
-    s7_distil.run(job.paths, job.fold, job.distil, tuple(settings.members), settings.pseudo.rounds, compute, job.seed)
-    seconds = time.perf_counter() - started
-    student = job.paths.student(job.fold)
-    write_array(job.answers, read_array(student.validation))
-    shutil.rmtree(student.folder)
-    write_json(job.result, {"seconds": round(seconds, 2)})
-
-
-def teach_all(
-    source: RunPaths, output: Path, chosen: Mapping[str, Distil], seeds: range, folds: range, threads: int
-) -> dict[str, list[Job]]:
-    """Teach by every method, on the same seeds and folds; return each method's jobs, by seed and then by fold."""
+    source = RunPaths(options.run)
     settings = load_settings(source.settings)
-    compute = settings.compute.model_copy(update={"threads": threads})
-    jobs: dict[str, list[Job]] = {method: [] for method in chosen}
-    with Reporter("teaching", len(seeds) * len(folds) * len(chosen), "fold students") as reporter:
-        # Methods take turns, so that a busy hour falls on all of them.
-        for seed, fold, method in itertools.product(seeds, folds, chosen):
-            job = Job(source, RunPaths(f"{folder_name(method)}-seed{seed}", output), chosen[method], seed, fold)
-            teach(job, settings, compute)
-            jobs[method].append(job)
-            reporter.step(note=method)
-    return jobs
+    if not settings.distil.enabled:
+        raise UserError(str(source.settings), "has no student", "run it with distil.enabled=true")
+    if options.epochs is not None:
+        settings = load_settings(source.settings, [f"distil.epochs={options.epochs}"])
+    depth = AutoConfig.from_pretrained(source.encoder(settings.distil.encoder)).num_hidden_layers
+    first, most = settings.run.seed, int(read_folds(source.folds).fold_of_row(repeat=0).max()) + 1
+    ledger = Ledger(
+        source,
+        options.output or source.root.with_name(f"{options.run}-teaching"),
+        settings,
+        pick(methods(settings, depth), options.method),
+        range(first, first + options.seeds),
+        min(options.folds or most, most),
+    )
+    made_by = ledger.output / "made_by.json"
+    if not made_by.exists():
+        write_json(made_by, ledger.provenance)
+    if read_json(made_by) != ledger.provenance:
+        raise UserError(str(made_by), "is of another run or other code", "give another --output, or remove it")
+    return ledger
 
 
-def folder_name(method: str) -> str:
-    """A method's name as part of a folder's."""
-    return "".join(letter if letter.isalnum() else "_" for letter in method)
+def run(ledger: Ledger, workers: int, minutes: float) -> None:
+    """Do what is left to do within the time, then write and print what is known."""
+    deadline = time.monotonic() + 60 * minutes
+    jobs = ledger.jobs()
+    waiting = [job for job in jobs if not job.done]
+    with Reporter("teaching", len(jobs), "fold students") as progress:
+        progress.resume_at(len(jobs) - len(waiting))
+        for name in do_all(waiting, teach, workers, deadline, ledger.output / "jobs.log"):
+            progress.step(note=name)
+    found = ledger.entries()
+    left = sum(not job.done for job in jobs)
+    summary = {"run": ledger.source.name, "folds": ledger.folds, "jobs": len(jobs), "left": left, "methods": found}
+    shown = table({ledger.source.name: found})
+    write_json(ledger.output / "teaching.json", summary)
+    write_text(ledger.output / "teaching.md", shown)
+    print(shown)
+    print(json.dumps(summary, ensure_ascii=False))
 
 
-def decide(answers: Sequence[Floats], folds: Folds, fold_of_row: Integers, targets: Mask, rule: DecisionRule) -> Mask:
-    """Decisions `[rows, labels]` of the rows of these folds, each fold's by thresholds from the others."""
-    probabilities = np.zeros(targets.shape, dtype=np.float32)
-    for fold, array in enumerate(answers):
-        probabilities[folds.validation(fold)] = array
-    rows = (fold_of_row >= 0) & (fold_of_row < len(answers))
-    nested = NestedFolds(targets[rows], fold_of_row[rows], rule)
-    return nested.decisions(lambda _hidden: probabilities[rows])
-
-
-def main() -> None:
-    """Teach, score, compare, write."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="name of a finished run under runs/")
     parser.add_argument("--output", type=Path, help="folder of the results")
     parser.add_argument("--method", action="append", default=[], help="again for each; without, all")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--folds", type=int, help="only the first few folds, two at least; without, all")
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    source = RunPaths(options.run)
-    output = options.output or source.root.with_name(f"{options.run}-teaching")
-    settings = load_settings(source.settings)
-    records, folds = read_records(source.records, source.labels), read_folds(source.folds)
-    fold_of_row = folds.fold_of_row(repeat=0)
-    taken = range(min(options.folds or len(fold_of_row), int(fold_of_row.max()) + 1))
-    if not settings.distil.enabled or len(taken) < 2:
-        sys.exit(f"{source.settings}: a student (distil.enabled) and two folds at least are needed")
-    encoder = AutoConfig.from_pretrained(source.encoder(settings.distil.encoder))
-    chosen = pick(methods(settings, encoder.num_hidden_layers), options.method)
-
-    seeds = range(settings.run.seed, settings.run.seed + options.seeds)
-    jobs = teach_all(source, output, chosen, seeds, taken, options.threads)
-
-    stack, targets = settings.stack, records.targets() > 0
-    rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds)
-    decided: dict[str, list[Mask]] = {}
-    for method, done in jobs.items():
-        answers = [[read_array(job.answers) for job in done if job.seed == seed] for seed in seeds]
-        decided[method] = [decide(each, folds, fold_of_row, targets, rule) for each in answers]
-    seconds = {method: [read_json(job.result)["seconds"] for job in done] for method, done in jobs.items()}
-    lines = compare(decided, seconds, targets[np.isin(fold_of_row, taken)], stack.bootstrap_samples)
-    summary = {
-        "run": options.run,
-        "seeds": len(seeds),
-        "folds": len(taken),
-        "methods": {line.method: line.rounded() for line in lines},
-    }
-    write_text(output / "teaching.md", markdown(lines))
-    write_json(output / "teaching.json", summary)
-    print(markdown(lines), end="")
-    print(json.dumps(summary, ensure_ascii=False))
+    parser.add_argument("--folds", type=int, help="only the first few folds; without, all")
+    parser.add_argument("--epochs", type=float, help="of every student, in place of the run's own")
+    parser.add_argument("--jobs", type=int, default=2, help="jobs side by side, one thread each")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after these, no job starts")
+    options = parser.parse_args(argv)
+    try:
+        run(open_ledger(options), options.jobs, options.minutes)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,9 +1,11 @@
 """The ways of teaching that `benchmarks/teaching.py` compares, each as settings of the student."""
 
-import sys
+import json
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from polydx.config import Distil, Settings, TransformerMember
+from polydx.errors import UserError
 
 BASELINE = "soft targets"
 PLAIN: dict[str, object] = {
@@ -48,7 +50,14 @@ LESSONS: dict[str, tuple[str, float]] = {
 """The lesson's setting and its weight: 1, or the paper's."""
 
 
-def methods(settings: Settings, depth: int) -> dict[str, Distil]:
+class Method(NamedTuple):
+    """A way of teaching: what it changes, as its settings are spelt; None for soft targets alone; and all settings."""
+
+    setting: str | None
+    distil: Distil
+
+
+def methods(settings: Settings, depth: int) -> dict[str, Method]:
     """Settings of the student by method, soft targets alone first.
 
     Lessons come from the member that the student starts from, or the first on its encoder, and each of the student's
@@ -79,12 +88,30 @@ def methods(settings: Settings, depth: int) -> dict[str, Distil]:
         layers = tuple((place + 1) * depth // count - 1 for place in range(count))
         for method, (name, weight) in LESSONS.items():
             changes[method] = {"lessons": off | {"teacher": teacher, "layers": layers, name: weight}}
-    return {method: Distil.model_validate(plain | change) for method, change in changes.items()}
+    return {
+        method: Method(_spelt(change, off), Distil.model_validate(plain | change)) for method, change in changes.items()
+    }
 
 
-def pick(known: Mapping[str, Distil], names: Sequence[str]) -> dict[str, Distil]:
-    """Some methods by name, the baseline among them; all where none is named."""
+def _spelt(change: Mapping[str, object], off: Mapping[str, object]) -> str | None:
+    """A change as settings; of lessons those that are on, the layers apart."""
+    spelt = []
+    for name, value in change.items():
+        if isinstance(value, dict):
+            named = {key: weight for key, weight in value.items() if weight != off[key] and key != "layers"}
+            spelt += [f"{name}.{key}={weight}" for key, weight in named.items()]
+        else:
+            spelt.append(f"{name}={json.dumps(value)}")
+    return ", ".join(spelt) or None
+
+
+def pick(known: Mapping[str, Method], names: Sequence[str]) -> dict[str, Method]:
+    """Some methods by name, the baseline among them; all where none is named.
+
+    Raises:
+        UserError: There is no such method.
+    """
     unknown = [name for name in names if name not in known]
     if unknown:
-        sys.exit(f"--method {unknown[0]!r}: choose from {', '.join(known)}")
-    return {method: distil for method, distil in known.items() if not names or method in {BASELINE, *names}}
+        raise UserError("--method", f"there is no {unknown[0]!r}", f"choose from {', '.join(known)}")
+    return {name: method for name, method in known.items() if not names or name in {BASELINE, *names}}

@@ -30,44 +30,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from paired_ledger.scores import Entry, compare, cost_ratio, rows_of_folds, table
+from paired_ledger.workers import do_all
 from polydx.artifacts import read_array, read_json, write_json, write_text
 from polydx.contest.records import DUPLICATE_GROUP, LABELS, PART, read_records
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.errors import UserError
-from polydx.judge.folds import make_folds, read_folds
+from polydx.judge.folds import read_folds
 from polydx.progress import Reporter
-from technique_ledger.plan import TECHNIQUES, Job, Ledger, all_rows, labelled_rows, open_ledger
-from technique_ledger.scores import BASELINE, Entry, Integers, Scored, ScoredRows, compare, table
-from technique_ledger.work import encode_and_run_frozen_layers, prepare, train_all
-
-HALVINGS = 5
-"""Where one fold is run, the score is the mean over so many, since thresholds from half a fold waver."""
-
-
-def scored_rows(ledger: Ledger) -> tuple[ScoredRows, Integers]:
-    """The rows of the folds that are run, and the fold of each: `[rows]`."""
-    paths, stack, seed = labelled_rows(ledger.folder), ledger.plain.stack, ledger.plain.run.seed
-    records = read_records(paths.records, paths.labels, [PART, LABELS, DUPLICATE_GROUP])
-    fold_of_row = read_folds(all_rows(ledger.folder).folds).fold_of_row(repeat=0)
-    scored = np.isin(fold_of_row, range(ledger.folds))
-    targets, fold_of_row = records.targets()[scored], fold_of_row[scored]
-    dealings: tuple[Integers, ...] = (fold_of_row,)
-    if ledger.folds == 1:
-        halves = make_folds(
-            ["" for _ in targets],
-            targets,
-            records.table[DUPLICATE_GROUP].to_numpy(dtype=np.int64)[scored],
-            scheme="repeated",
-            folds=2,
-            repeats=HALVINGS,
-            holdout_share=0.0,
-            seed=seed,
-        )
-        dealings = tuple(halves.fold_of_row(repeat) for repeat in range(HALVINGS))
-    rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds)
-    return ScoredRows(targets > 0, dealings, rule, stack.bootstrap_samples, seed), fold_of_row
+from technique_ledger.plan import BASELINE, TECHNIQUES, Job, Ledger, all_rows, labelled_rows, open_ledger
+from technique_ledger.work import encode_and_run_frozen_layers, prepare, train
 
 
 def entries(ledger: Ledger) -> dict[str, Entry]:
@@ -75,18 +47,22 @@ def entries(ledger: Ledger) -> dict[str, Entry]:
     finished = {name: ledger.finished_seeds(name) for name in ledger.variants}
     if not finished[BASELINE]:
         return {}
-    rows, fold_of_row = scored_rows(ledger)
-
-    def scores(technique: str) -> dict[int, Scored]:
-        found = {}
-        for seed in sorted({*finished[technique]} & {*finished[BASELINE]}):
-            probabilities = np.zeros(rows.targets.shape, dtype=np.float32)
-            for fold in range(ledger.folds):
-                probabilities[fold_of_row == fold] = read_array(ledger.job(technique, seed, fold).probabilities)
-            found[seed] = rows.score(probabilities)
-        return found
-
-    scored = {name: scores(name) for name in ledger.variants}
+    paths, stack = labelled_rows(ledger.folder), ledger.plain.stack
+    rows = rows_of_folds(
+        read_records(paths.records, paths.labels, [PART, LABELS, DUPLICATE_GROUP]),
+        read_folds(all_rows(ledger.folder).folds).fold_of_row(repeat=0),
+        ledger.folds,
+        DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds),
+        stack.bootstrap_samples,
+        ledger.plain.run.seed,
+    )
+    scored = {
+        name: {
+            seed: rows.score([read_array(ledger.job(name, seed, fold).probabilities) for fold in range(ledger.folds)])
+            for seed in sorted({*finished[name]} & {*finished[BASELINE]})
+        }
+        for name in ledger.variants
+    }
     return {
         name: compare(own, scored[BASELINE], TECHNIQUES.get(name), cost(ledger, name, list(own)))
         for name, own in scored.items()
@@ -95,14 +71,16 @@ def entries(ledger: Ledger) -> dict[str, Entry]:
 
 
 def cost(ledger: Ledger, technique: str, seeds: Sequence[int]) -> float | None:
-    """Processor time as a ratio to the baseline's, over the jobs where both are known; None where none is."""
-    pairs = [
-        [read_json(ledger.job(name, seed, fold).result)["processor_seconds"] for name in (technique, BASELINE)]
-        for seed in seeds
-        for fold in range(ledger.folds)
-    ]
-    known = [pair for pair in pairs if None not in pair]
-    return sum(own for own, _ in known) / sum(plain for _, plain in known) if known else None
+    """Processor time as a ratio to the baseline's."""
+    own, plain = (
+        [
+            read_json(ledger.job(name, seed, fold).result)["processor_seconds"]
+            for seed in seeds
+            for fold in range(ledger.folds)
+        ]
+        for name in (technique, BASELINE)
+    )
+    return cost_ratio(own, plain)
 
 
 def all_jobs(ledgers: Sequence[Ledger]) -> list[Job]:
@@ -132,7 +110,7 @@ def run(ledgers: Sequence[Ledger], out: Path, workers: int, minutes: float) -> N
         ready = [job for job in waiting if job.folder in prepared]
         if time.monotonic() < deadline:
             encode_and_run_frozen_layers(ready)
-        for name in train_all(ready, workers, deadline, out / "jobs.log"):
+        for name in do_all(ready, train, workers, deadline, out / "jobs.log"):
             progress.step(note=name)
     found = {ledger.data: entries(ledger) for ledger in ledgers}
     left = sum(not job.done for job in jobs)

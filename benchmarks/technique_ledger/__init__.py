@@ -1,1 +1,1 @@
-"""Parts of `benchmarks/techniques.py`: what is to be done, doing it, and scoring it."""
+"""Parts of `benchmarks/techniques.py`: what is to be done, and doing it."""

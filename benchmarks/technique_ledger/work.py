@@ -1,15 +1,8 @@
-"""Doing a ledger's jobs: what is made once for all of them, then stage 5 for each, side by side."""
+"""A ledger's work: what is made once for all jobs, and stage 5 for each of them."""
 
-import multiprocessing
-import multiprocessing.connection
-import os
 import shutil
-import sys
-import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,7 +10,6 @@ import pyarrow.parquet as pq
 from polydx.artifacts import read_array, read_json, replacing, write_array, write_json
 from polydx.config import Settings, TransformerMember
 from polydx.contest.records import PART, TRAIN
-from polydx.errors import UserError
 from polydx.paths import RunPaths
 from polydx.stages.readings import member_readings, tokens_name
 from technique_ledger.plan import TECHNIQUES, Job, Ledger, all_rows, labelled_rows, provenance
@@ -86,13 +78,9 @@ def train(job: Job) -> str:
     resumed = any(paths.checkpoints("").glob("*"))
     started = time.process_time()
     language, compute = settings.contest.language, settings.compute
-    try:
-        s5_finetune.run(
-            paths, job.member, settings.members[job.member], 0, job.fold, language, None, compute, False, job.seed
-        )
-    except UserError as error:
-        # With its three parts it would not survive the way back to the parent.
-        raise RuntimeError(f"{job.name}: {error}") from None
+    s5_finetune.run(
+        paths, job.member, settings.members[job.member], 0, job.fold, language, None, compute, False, job.seed
+    )
     seconds = None if resumed else round(time.process_time() - started, 2)
     write_array(job.probabilities, read_array(paths.fold_model(job.member, 0, job.fold).validation))
     write_json(job.result, {"setting": TECHNIQUES.get(job.technique), "processor_seconds": seconds})
@@ -105,31 +93,3 @@ def link(place: Path, target: Path) -> None:
     if not place.is_symlink():
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(target.resolve())
-
-
-def train_all(jobs: Sequence[Job], workers: int, deadline: float, log: Path) -> Iterator[str]:
-    """Train side by side, none starting after the deadline; yields the names of finished jobs."""
-    waiting, running = deque(jobs), set[Future[str]]()
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, fresh, initializer=start_worker, initargs=(log,)) as pool:
-        while True:
-            while waiting and len(running) < workers and time.monotonic() < deadline:
-                running.add(pool.submit(train, waiting.popleft()))
-            if not running:
-                return
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-
-
-def start_worker(log: Path) -> None:
-    """Send this process's progress to the log, and let it die with its parent, which may be killed at any moment."""
-    sys.stderr = log.open("a", buffering=1, encoding="utf-8")
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -1,12 +1,10 @@
-"""The ledger of teaching methods on the smoke run: resumed, paired, and without a touch on the run."""
+"""The ledger of teaching methods on the smoke run: stopped, gone on with, guarded, and without a touch on the run."""
 
-import importlib
+import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 METHOD = "hint (FitNets)"
 
 
@@ -14,43 +12,53 @@ def times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_methods_are_compared_and_resumed(smoke_run, run_benchmark, tmp_path):
-    arguments = ["--run", smoke_run.name, "--output", str(tmp_path / "ledger"), "--method", METHOD]
-    arguments += ["--seeds", "1", "--folds", "2", "--threads", "1"]
-    before = times(smoke_run.root)
-    found = run_benchmark("teaching", *arguments)
-    assert times(smoke_run.root) == before
-    assert set(found["methods"]) == {"soft targets", METHOD}
-    plain, hint = found["methods"]["soft targets"], found["methods"][METHOD]
-    assert plain["difference"] == 0.0 and plain["interval"] == [0.0, 0.0] and plain["cost"] == 1.0
-    assert hint["difference"] == pytest.approx(hint["macro_f1"] - plain["macro_f1"], abs=2e-4)
-    assert hint["interval"][0] <= hint["interval"][1] and hint["cost"] > 0
-    assert METHOD in (tmp_path / "ledger" / "teaching.md").read_text(encoding="utf-8")
+@pytest.fixture
+def start(benchmark_module, smoke_run, tmp_path, capsys):
+    """Start the benchmark on the smoke run with some options; returns its last line."""
+    teaching = benchmark_module("teaching")
+    fixed = ["--run", smoke_run.name, "--output", str(tmp_path / "ledger"), "--method", METHOD, "--seeds", "1"]
 
-    results = times(tmp_path / "ledger")
-    (lost, *_) = (path for path in results if path.parent.name == "results" and path.suffix == ".json")
+    def run(*options):
+        assert teaching.main([*fixed, "--jobs", "1", *options]) == 0
+        return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    return run
+
+
+def test_methods_are_compared_and_resumed(start, smoke_run, tmp_path, capsys):
+    ledger, one_fold = tmp_path / "ledger", ("--folds", "1")
+    before = times(smoke_run.root)
+    empty = start(*one_fold, "--minutes", "0")
+    assert (empty["jobs"], empty["left"], empty["methods"]) == (2, 2, {})
+
+    # What a killed job left is no part of the next.
+    (ledger / "work" / "soft_targets-seed0-fold0").mkdir(parents=True)
+    found = start(*one_fold)
+    assert times(smoke_run.root) == before
+    assert found["left"] == 0 and list(found["methods"]) == ["soft targets", METHOD]
+    plain, hint = found["methods"].values()
+    assert (plain["setting"], plain["difference"], plain["interval"], plain["cost"]) == (None, 0.0, [0.0, 0.0], 1.0)
+    assert hint["setting"] == "lessons.hint=1.0, lessons.teacher=bert_fgm"
+    assert hint["difference"] == pytest.approx(hint["macro_f1"] - plain["macro_f1"], abs=1e-9)
+    assert hint["interval"][0] <= hint["interval"][1] and hint["cost"] > 0 and len(hint["by_seed"]) == 1
+    assert METHOD in (ledger / "teaching.md").read_text(encoding="utf-8")
+    assert not list((ledger / "work").iterdir())
+
+    results = times(ledger / "results")
+    (lost,) = (ledger / "results").glob("hint*.json")
     answers = lost.with_suffix(".npy").read_bytes()
     lost.unlink()
-    again = run_benchmark("teaching", *arguments)
+    again = start(*one_fold)
     assert lost.with_suffix(".npy").read_bytes() == answers
-    made = {path for path, age in times(tmp_path / "ledger").items() if results[path] != age}
-    assert made == {lost, lost.with_suffix(".npy"), *(tmp_path / "ledger").glob("teaching.*")}
+    assert {path for path, age in times(ledger / "results").items() if results[path] != age} == {
+        lost,
+        lost.with_suffix(".npy"),
+    }
     assert [each["macro_f1"] for each in again["methods"].values()] == [plain["macro_f1"], hint["macro_f1"]]
+    assert start(*one_fold, "--epochs", "0.5", "--minutes", "0")["left"] == 2
 
-    with pytest.raises(SystemExit, match="another run, settings or code"):
-        described = next((tmp_path / "ledger").glob("*/method.json"))
-        described.write_text(described.read_text().replace(smoke_run.name, "elsewhere"))
-        run_benchmark("teaching", *arguments)
-
-
-def test_interval_resamples_seeds_and_records_together(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    ledger = importlib.import_module("teaching_ledger")
-    differences = list(np.random.default_rng(0).normal(size=(3, 50)))
-    drawn = np.random.default_rng(1).integers(0, 3, (3, 50))
-    by_hand = [np.mean([differences[seed][sample] for seed in drawn[:, sample]]) for sample in range(50)]
-    expected = tuple(np.quantile(by_hand, [0.025, 0.975]))
-    found = ledger.mean_over_seeds(differences, np.random.default_rng(1))
-    assert found == pytest.approx(expected, abs=1e-12)
-    alone = ledger.mean_over_seeds(differences[:1], np.random.default_rng(1))
-    assert alone == pytest.approx(tuple(np.quantile(differences[0], [0.025, 0.975])), abs=1e-12)
+    made_by = ledger / "made_by.json"
+    made_by.write_text(made_by.read_text().replace(smoke_run.name, "elsewhere"))
+    with pytest.raises(AssertionError):
+        start(*one_fold)
+    assert "another run or other code" in capsys.readouterr().err

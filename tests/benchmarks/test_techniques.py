@@ -96,7 +96,7 @@ def test_frozen_layers_are_run_once_for_all_jobs_alike(start: Start, tmp_path: P
 def test_differences_and_intervals_are_those_of_a_plain_paired_bootstrap(
     benchmark_module: Callable[[str], ModuleType],
 ) -> None:
-    scores = benchmark_module("technique_ledger.scores")
+    scores = benchmark_module("paired_ledger.scores")
     rows, labels, samples = 60, 4, 50
     draw = np.random.default_rng(0)
     targets = draw.random((rows, labels)) < 0.4

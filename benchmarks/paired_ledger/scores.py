@@ -1,6 +1,6 @@
-"""What `techniques.py` makes of its probabilities: paired differences to the baseline, and their table."""
+"""What a ledger makes of its probabilities: paired differences to a baseline, and their table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -8,17 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from polydx.artifacts import Floats
+from polydx.contest.records import DUPLICATE_GROUP, TRAIN, Records
 from polydx.ensemble.thresholds import DecisionRule
+from polydx.judge.folds import make_folds
 from polydx.judge.intervals import Interval, interval, resampled_macro_f1
 from polydx.judge.metrics import Mask, Scores, macro_f1
 from polydx.judge.nested import cross_fitted_decisions
 
 Integers = npt.NDArray[np.int64]
-BASELINE = "baseline"
+HALVINGS = 5
+"""Where one fold is run, the score is the mean over so many, since thresholds from half a fold waver."""
 
 
 class Entry(TypedDict):
-    """One technique beside the baseline, over the seeds that both have.
+    """One way of training beside the baseline, over the seeds that both have.
 
     Attributes:
         setting: What it changes; None for the baseline itself.
@@ -71,8 +74,65 @@ class ScoredRows:
         return Scored(float(np.mean(scores)), np.mean(resampled, axis=0))
 
 
+@dataclass(frozen=True)
+class FoldRows:
+    """The training rows of the folds that a ledger runs.
+
+    Attributes:
+        scored: How they are scored.
+        fold_of_row: `[rows]`, from 0.
+    """
+
+    scored: ScoredRows
+    fold_of_row: Integers
+
+    def score(self, answers: Sequence[Floats]) -> Scored:
+        """Score each fold's probabilities of its validation rows, in the order of the folds."""
+        probabilities = np.zeros(self.scored.targets.shape, dtype=np.float32)
+        for fold, found in enumerate(answers):
+            probabilities[self.fold_of_row == fold] = found
+        return self.scored.score(probabilities)
+
+
+def rows_of_folds(
+    records: Records, fold_of_row: Integers, folds: int, rule: DecisionRule, samples: int, seed: int
+) -> FoldRows:
+    """Choose the rows of the first folds: thresholds come from the other folds, or of a single fold from half of it.
+
+    Args:
+        records: With parts, labels and duplicate groups.
+        fold_of_row: `[training rows]`, from 0; -1 where a row is in no fold.
+        folds: How many.
+        rule: Fits thresholds and decides.
+        samples: Resamples.
+        seed: Of the resamples and the halves.
+    """
+    chosen = np.isin(fold_of_row, range(folds))
+    targets, parts = records.targets()[chosen], fold_of_row[chosen]
+    dealings: tuple[Integers, ...] = (parts,)
+    if folds == 1:
+        halves = make_folds(
+            ["" for _ in targets],
+            targets,
+            records.part(TRAIN)[DUPLICATE_GROUP].to_numpy(dtype=np.int64)[chosen],
+            scheme="repeated",
+            folds=2,
+            repeats=HALVINGS,
+            holdout_share=0.0,
+            seed=seed,
+        )
+        dealings = tuple(halves.fold_of_row(repeat) for repeat in range(HALVINGS))
+    return FoldRows(ScoredRows(targets > 0, dealings, rule, samples, seed), parts)
+
+
+def cost_ratio(own: Sequence[float | None], plain: Sequence[float | None]) -> float | None:
+    """Processor time as a ratio to the baseline's, over the jobs where both are known; None where none is."""
+    known = [(mine, its) for mine, its in zip(own, plain, strict=True) if mine is not None and its is not None]
+    return sum(mine for mine, _ in known) / sum(its for _, its in known) if known else None
+
+
 def compare(own: Mapping[int, Scored], plain: Mapping[int, Scored], setting: str | None, cost: float | None) -> Entry:
-    """Compare a technique with the baseline, both by seed, over the technique's seeds."""
+    """Compare a way of training with the baseline, both by seed, over its own seeds."""
     by_seed = [own[seed].macro_f1 - plain[seed].macro_f1 for seed in own]
     resampled = np.mean([own[seed].resampled - plain[seed].resampled for seed in own], axis=0)
     return {
@@ -86,15 +146,15 @@ def compare(own: Mapping[int, Scored], plain: Mapping[int, Scored], setting: str
 
 
 def table(ledger: Mapping[str, Mapping[str, Entry]]) -> str:
-    """Markdown of every data's techniques; a difference whose interval excludes zero is bold."""
+    """Markdown of everything that was compared on each data; a difference whose interval excludes zero is bold."""
     lines = ["| data | technique | macro-F1 | difference | by seed | time |", "| --- | --- | --- | --- | --- | --- |"]
     lines += [_line(data, name, entry) for data, entries in ledger.items() for name, entry in entries.items()]
     return "\n".join(lines) + "\n"
 
 
 def _line(data: str, name: str, entry: Entry) -> str:
-    technique, difference, by_seed = "plain", "", ""
-    if name != BASELINE:
+    technique, difference, by_seed = name, "", ""
+    if entry["setting"] is not None:
         low, high = entry["interval"]
         technique = f"{name}: `{entry['setting']}`"
         difference = f"{entry['difference']:+.3f} ({low:+.3f} to {high:+.3f})"

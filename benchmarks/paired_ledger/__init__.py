@@ -1,0 +1,1 @@
+"""What the ledgers of techniques and of teaching methods share: jobs side by side, and paired scores."""
