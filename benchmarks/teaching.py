@@ -27,12 +27,10 @@ from pathlib import Path
 
 from transformers import AutoConfig
 
-from paired_ledger.scores import Entry, FoldRows, compare, cost_ratio, rows_of_folds, table
+from paired_ledger.scores import Entry, entries, rows_of_folds, table
 from paired_ledger.workers import do_all
 from polydx.artifacts import read_array, read_json, write_array, write_json, write_text
 from polydx.config import Compute, Distil, Settings
-from polydx.contest.records import DUPLICATE_GROUP, LABELS, PART, read_records
-from polydx.ensemble.thresholds import DecisionRule
 from polydx.errors import UserError
 from polydx.judge.folds import read_folds
 from polydx.paths import RunPaths
@@ -84,8 +82,8 @@ class Job:
         return self.output / "results" / f"{self.name}.json"
 
     @property
-    def answers(self) -> Path:
-        """Probabilities of its validation rows."""
+    def probabilities(self) -> Path:
+        """Of its validation rows."""
         return self.result.with_suffix(".npy")
 
     @property
@@ -105,7 +103,7 @@ def teach(job: Job) -> str:
     started = time.process_time()
     s7_distil.run(paths, job.fold, job.distil, job.teachers, job.teacher_round, job.compute, job.seed)
     seconds = round(time.process_time() - started, 2)
-    write_array(job.answers, read_array(paths.student(job.fold).validation))
+    write_array(job.probabilities, read_array(paths.student(job.fold).validation))
     write_json(job.result, {"distil": job.distil.model_dump(mode="json"), "processor_seconds": seconds})
     shutil.rmtree(paths.root)
     return job.name
@@ -149,52 +147,15 @@ class Ledger:
         folds = range(self.folds)
         return [self.job(method, seed, fold) for seed in self.seeds for fold in folds for method in self.chosen]
 
-    def finished_seeds(self, method: str) -> list[int]:
-        """Seeds with which every fold is done."""
-        folds = range(self.folds)
-        return [seed for seed in self.seeds if all(self.job(method, seed, fold).done for fold in folds)]
-
     def entries(self) -> dict[str, Entry]:
         """Every method that shares a finished seed with soft targets alone, those first."""
-        plain_seeds = {*self.finished_seeds(BASELINE)}
-        seeds = {method: sorted(plain_seeds & {*self.finished_seeds(method)}) for method in self.chosen}
-        if not plain_seeds:
-            return {}
-        rows = self._rows()
-        scored = {
-            method: {
-                seed: rows.score([read_array(self.job(method, seed, fold).answers) for fold in range(self.folds)])
-                for seed in own
-            }
-            for method, own in seeds.items()
+        jobs = {
+            method: {seed: [self.job(method, seed, fold) for fold in range(self.folds)] for seed in self.seeds}
+            for method in self.chosen
         }
-        return {
-            method: compare(own, scored[BASELINE], self.chosen[method].setting, self._cost(method, seeds[method]))
-            for method, own in scored.items()
-            if own
-        }
-
-    def _rows(self) -> FoldRows:
-        stack, source = self.settings.stack, self.source
-        return rows_of_folds(
-            read_records(source.records, source.labels, [PART, LABELS, DUPLICATE_GROUP]),
-            read_folds(source.folds).fold_of_row(repeat=0),
-            self.folds,
-            DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds),
-            stack.bootstrap_samples,
-            self.settings.run.seed,
-        )
-
-    def _cost(self, method: str, seeds: Sequence[int]) -> float | None:
-        own, plain = (
-            [
-                read_json(self.job(name, seed, fold).result)["processor_seconds"]
-                for seed in seeds
-                for fold in range(self.folds)
-            ]
-            for name in (method, BASELINE)
-        )
-        return cost_ratio(own, plain)
+        settings = {name: method.setting for name, method in self.chosen.items()}
+        source = self.source
+        return entries(jobs, settings, BASELINE, lambda: rows_of_folds(source, source.folds, self.folds, self.settings))
 
 
 def open_ledger(options: argparse.Namespace) -> Ledger:

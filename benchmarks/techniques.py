@@ -7,8 +7,7 @@ configuration's first transformer member with the mean of its tokens, BCE, the l
 technique changes one setting of it and has the values of `configs/base.yaml` otherwise. Cleaning, folds and the
 encoder are made once; then stage 5 trains every technique with every seed. The same seed and fold give the same first
 weights and batches, so that a difference is paired. Layers that the configuration freezes stay frozen, and what they
-make of the records is no part of a job's cost. Ohsumed's member reads 160 tokens for two epochs here, not what its
-configuration says: the comparison is the same and takes a third of the time.
+make of the records is no part of a job's cost.
 
 All choices are by validation folds: the jobs read a table without test or unlabelled rows. Thresholds are cross-fitted,
 between folds, or where one fold is run between its halves, over several halvings. The interval is the 95% bootstrap
@@ -30,57 +29,29 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from paired_ledger.scores import Entry, compare, cost_ratio, rows_of_folds, table
+from paired_ledger.scores import Entry, entries, rows_of_folds, table
 from paired_ledger.workers import do_all
-from polydx.artifacts import read_array, read_json, write_json, write_text
-from polydx.contest.records import DUPLICATE_GROUP, LABELS, PART, read_records
-from polydx.ensemble.thresholds import DecisionRule
+from polydx.artifacts import write_json, write_text
 from polydx.errors import UserError
-from polydx.judge.folds import read_folds
 from polydx.progress import Reporter
 from technique_ledger.plan import BASELINE, TECHNIQUES, Job, Ledger, all_rows, labelled_rows, open_ledger
 from technique_ledger.work import encode_and_run_frozen_layers, prepare, train
 
 
-def entries(ledger: Ledger) -> dict[str, Entry]:
+def entries_of(ledger: Ledger) -> dict[str, Entry]:
     """Every technique that shares a finished seed with the baseline, the baseline first."""
-    finished = {name: ledger.finished_seeds(name) for name in ledger.variants}
-    if not finished[BASELINE]:
-        return {}
-    paths, stack = labelled_rows(ledger.folder), ledger.plain.stack
-    rows = rows_of_folds(
-        read_records(paths.records, paths.labels, [PART, LABELS, DUPLICATE_GROUP]),
-        read_folds(all_rows(ledger.folder).folds).fold_of_row(repeat=0),
-        ledger.folds,
-        DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds),
-        stack.bootstrap_samples,
-        ledger.plain.run.seed,
-    )
-    scored = {
-        name: {
-            seed: rows.score([read_array(ledger.job(name, seed, fold).probabilities) for fold in range(ledger.folds)])
-            for seed in sorted({*finished[name]} & {*finished[BASELINE]})
-        }
+    jobs = {
+        name: {seed: [ledger.job(name, seed, fold) for fold in range(ledger.folds)] for seed in range(ledger.seeds)}
         for name in ledger.variants
     }
-    return {
-        name: compare(own, scored[BASELINE], TECHNIQUES.get(name), cost(ledger, name, list(own)))
-        for name, own in scored.items()
-        if own
-    }
-
-
-def cost(ledger: Ledger, technique: str, seeds: Sequence[int]) -> float | None:
-    """Processor time as a ratio to the baseline's."""
-    own, plain = (
-        [
-            read_json(ledger.job(name, seed, fold).result)["processor_seconds"]
-            for seed in seeds
-            for fold in range(ledger.folds)
-        ]
-        for name in (technique, BASELINE)
+    settings = {name: TECHNIQUES.get(name) for name in ledger.variants}
+    folds = all_rows(ledger.folder).folds
+    return entries(
+        jobs,
+        settings,
+        BASELINE,
+        lambda: rows_of_folds(labelled_rows(ledger.folder), folds, ledger.folds, ledger.plain),
     )
-    return cost_ratio(own, plain)
 
 
 def all_jobs(ledgers: Sequence[Ledger]) -> list[Job]:
@@ -112,7 +83,7 @@ def run(ledgers: Sequence[Ledger], out: Path, workers: int, minutes: float) -> N
             encode_and_run_frozen_layers(ready)
         for name in do_all(ready, train, workers, deadline, out / "jobs.log"):
             progress.step(note=name)
-    found = {ledger.data: entries(ledger) for ledger in ledgers}
+    found = {ledger.data: entries_of(ledger) for ledger in ledgers}
     left = sum(not job.done for job in jobs)
     summary = {"jobs": len(jobs), "left": left, "ledger": found}
     write_json(out / "ledger.json", summary)

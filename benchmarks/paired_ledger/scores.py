@@ -1,19 +1,22 @@
 """What a ledger makes of its probabilities: paired differences to a baseline, and their table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from pathlib import Path
+from typing import Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from polydx.artifacts import Floats
-from polydx.contest.records import DUPLICATE_GROUP, TRAIN, Records
+from polydx.artifacts import Floats, read_array, read_json
+from polydx.config import Settings
+from polydx.contest.records import DUPLICATE_GROUP, LABELS, PART, TRAIN, read_records
 from polydx.ensemble.thresholds import DecisionRule
-from polydx.judge.folds import make_folds
+from polydx.judge.folds import make_folds, read_folds
 from polydx.judge.intervals import Interval, interval, resampled_macro_f1
 from polydx.judge.metrics import Mask, Scores, macro_f1
 from polydx.judge.nested import cross_fitted_decisions
+from polydx.paths import RunPaths
 
 Integers = npt.NDArray[np.int64]
 HALVINGS = 5
@@ -94,23 +97,21 @@ class FoldRows:
         return self.scored.score(probabilities)
 
 
-def rows_of_folds(
-    records: Records, fold_of_row: Integers, folds: int, rule: DecisionRule, samples: int, seed: int
-) -> FoldRows:
+def rows_of_folds(paths: RunPaths, folds: Path, count: int, settings: Settings) -> FoldRows:
     """Choose the rows of the first folds: thresholds come from the other folds, or of a single fold from half of it.
 
     Args:
-        records: With parts, labels and duplicate groups.
-        fold_of_row: `[training rows]`, from 0; -1 where a row is in no fold.
-        folds: How many.
-        rule: Fits thresholds and decides.
-        samples: Resamples.
-        seed: Of the resamples and the halves.
+        paths: Hold the training records, among others.
+        folds: The split's file.
+        count: How many folds.
+        settings: The run's, whose rule decides.
     """
-    chosen = np.isin(fold_of_row, range(folds))
+    records = read_records(paths.records, paths.labels, [PART, LABELS, DUPLICATE_GROUP])
+    fold_of_row, stack, seed = read_folds(folds).fold_of_row(repeat=0), settings.stack, settings.run.seed
+    chosen = np.isin(fold_of_row, range(count))
     targets, parts = records.targets()[chosen], fold_of_row[chosen]
     dealings: tuple[Integers, ...] = (parts,)
-    if folds == 1:
+    if count == 1:
         halves = make_folds(
             ["" for _ in targets],
             targets,
@@ -122,12 +123,71 @@ def rows_of_folds(
             seed=seed,
         )
         dealings = tuple(halves.fold_of_row(repeat) for repeat in range(HALVINGS))
-    return FoldRows(ScoredRows(targets > 0, dealings, rule, samples, seed), parts)
+    rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds)
+    return FoldRows(ScoredRows(targets > 0, dealings, rule, stack.bootstrap_samples, seed), parts)
 
 
-def cost_ratio(own: Sequence[float | None], plain: Sequence[float | None]) -> float | None:
+class Job(Protocol):
+    """What a ledger asks of a training."""
+
+    @property
+    def done(self) -> bool:
+        """Whether its files are there, and of these very settings."""
+
+    @property
+    def result(self) -> Path:
+        """JSON with `processor_seconds`, null where they are not known."""
+
+    @property
+    def probabilities(self) -> Path:
+        """Of its fold's validation rows."""
+
+
+JobsBySeed = Mapping[int, Sequence[Job]]
+"""A way of training: a job a fold, in the order of the folds."""
+
+
+def entries(
+    jobs: Mapping[str, JobsBySeed], settings: Mapping[str, str | None], baseline: str, rows: Callable[[], FoldRows]
+) -> dict[str, Entry]:
+    """Every way of training that shares a finished seed with the baseline, in their order.
+
+    Args:
+        jobs: By way of training.
+        settings: What each changes; None for the baseline.
+        baseline: One of them.
+        rows: Reads what they are scored on, if anything is.
+    """
+    finished = {
+        name: {seed: done for seed, done in by_seed.items() if all(job.done for job in done)}
+        for name, by_seed in jobs.items()
+    }
+    if not finished[baseline]:
+        return {}
+    shared = {
+        name: {seed: done for seed, done in by_seed.items() if seed in finished[baseline]}
+        for name, by_seed in finished.items()
+    }
+    scored_rows = rows()
+    scored = {
+        name: {seed: scored_rows.score([read_array(job.probabilities) for job in done]) for seed, done in own.items()}
+        for name, own in shared.items()
+    }
+    return {
+        name: compare(scored[name], scored[baseline], settings[name], cost_ratio(own, finished[baseline]))
+        for name, own in shared.items()
+        if own
+    }
+
+
+def cost_ratio(own: JobsBySeed, plain: JobsBySeed) -> float | None:
     """Processor time as a ratio to the baseline's, over the jobs where both are known; None where none is."""
-    known = [(mine, its) for mine, its in zip(own, plain, strict=True) if mine is not None and its is not None]
+    pairs = [
+        (read_json(job.result)["processor_seconds"], read_json(beside.result)["processor_seconds"])
+        for seed, done in own.items()
+        for job, beside in zip(done, plain[seed], strict=True)
+    ]
+    known = [pair for pair in pairs if None not in pair]
     return sum(mine for mine, _ in known) / sum(its for _, its in known) if known else None
 
 

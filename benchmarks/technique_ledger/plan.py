@@ -16,8 +16,6 @@ from polydx.resolve import load_settings
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STAGES = ("s1_clean", "s3_split", "s4_pretrain", "s5_finetune")
 PLAIN = ("pooling=mean", "weights=last", "soft_f1_weight=0.0", "adversary={method: none}")
-SHORTENED = {"ohsumed": ("max_tokens=160", "epochs=2")}
-"""What makes a member's jobs cheaper, the baseline's too: Ohsumed's read 384 tokens and take three times as long."""
 MACHINE = ("compute.threads=1", "compute.device=cpu")
 """The cost is processor time, and two jobs side by side get more out of two cores than one job of two threads."""
 BASELINE = "baseline"
@@ -126,14 +124,6 @@ class Ledger:
         """One of the jobs."""
         return Job(self.folder, self.variants[technique], self.member, technique, seed, fold)
 
-    def finished_seeds(self, technique: str) -> list[int]:
-        """Seeds with which every fold is done."""
-        return [
-            seed
-            for seed in range(self.seeds)
-            if all(self.job(technique, seed, fold).done for fold in range(self.folds))
-        ]
-
 
 def all_rows(folder: Path) -> RunPaths:
     """The run that holds the cleaned records, the folds and the encoder."""
@@ -156,8 +146,7 @@ def open_ledger(
     config = CONFIGS / f"{data}.yaml"
     members = load_settings(config).members
     member = next(name for name, each in members.items() if isinstance(each, TransformerMember))
-    plain = (*PLAIN, *SHORTENED.get(data, ()))
-    changes = {BASELINE: plain} | {name: (*plain, TECHNIQUES[name]) for name in techniques}
+    changes = {BASELINE: PLAIN} | {name: (*PLAIN, TECHNIQUES[name]) for name in techniques}
     for name in LEFT_OUT.get(data, ()):
         changes.pop(name, None)
     where = f"contest.folder={json.dumps(str(raw.resolve()))}"

@@ -7,6 +7,12 @@ LossName = Literal[
 ]
 """What a member can minimise; the functions of the same names stand in `train/losses/`."""
 
+LinearLoss = Literal["logistic", "squared_hinge"]
+"""What a linear member minimises: `polydx.model.linear`."""
+
+FoldCombination = Literal["mean", "vote", "matched"]
+"""From the fold models' predictions to one: `polydx.ensemble.fold_predictions`."""
+
 FusionName = Literal[
     "mean",
     "geometric",

@@ -15,7 +15,8 @@ from sklearn.svm import LinearSVC
 
 from polydx.artifacts import Floats
 from polydx.errors import UserError
-from polydx.model.linear import Features, LinearLoss, LinearModel, fit_linear, load_linear
+from polydx.model.linear import Features, LinearModel, fit_linear, load_linear
+from polydx.names import LinearLoss
 
 TOKENS = Features(language="tokens", word_ngrams=2, character_ngrams=None, stop_words=None)
 LOSSES: tuple[LinearLoss, ...] = get_args(LinearLoss)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from polydx.config.base import Count, NotNegative, Positive, Rate, Schedule, Section, Share
-from polydx.names import LossName
+from polydx.names import LinearLoss, LossName
 
 
 class AsymmetricLoss(Section):
@@ -239,7 +239,7 @@ class LinearMember(Section):
     """Most n-grams kept of each kind, the most frequent first."""
     stop_words: Literal["english"] | None
     """Words to leave out."""
-    loss: Literal["logistic", "squared_hinge"]
+    loss: LinearLoss
     """A logistic regression's, or a support vector machine's, whose margins a sigmoid then makes probabilities."""
     inverse_regularisation: Rate
     """C of either: the larger, the closer the fit."""

@@ -8,7 +8,7 @@ from polydx.config.base import Count, Name, Positive, Rate, Section, Share
 from polydx.config.data import Clean, Contest, Inspect, Split
 from polydx.config.members import Member
 from polydx.config.student import Compress, Distil
-from polydx.names import FusionName
+from polydx.names import FoldCombination, FusionName
 
 
 class Run(Section):
@@ -137,7 +137,7 @@ class Stack(Section):
     """Each label's own, pulled towards the pooled one; the pooled one; half the best F1 on calibrated probabilities."""
     threshold_prior: Annotated[float, Field(ge=0.0)]
     """Positives' worth of pull of a label's threshold towards the pooled one, and of its weights and calibration."""
-    fold_combination: Literal["mean", "vote", "matched"]
+    fold_combination: FoldCombination
     """Test rows by the mean of the fold models, their vote, or the mean in the distribution of single models."""
     min_labels: Count
     """Fewest labels of a record."""

@@ -5,14 +5,11 @@ ways: leave it at that, let the fold models decide and count their votes, or giv
 models' predictions. `benchmarks/threshold_transfer.py` measures which is better.
 """
 
-from typing import Literal
-
 import numpy as np
 
 from polydx.artifacts import Floats
 from polydx.ensemble.quantiles import match_distribution
-
-FoldCombination = Literal["mean", "vote", "matched"]
+from polydx.names import FoldCombination
 
 
 def combine_folds(predictions: Floats, how: FoldCombination) -> Floats:

@@ -7,10 +7,11 @@ import numpy as np
 
 from polydx.artifacts import Floats
 from polydx.ensemble.candidates import Candidate
-from polydx.ensemble.fold_predictions import FoldCombination, combine_folds
+from polydx.ensemble.fold_predictions import combine_folds
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.metrics import Mask, Scores
 from polydx.judge.nested import NOTHING_HIDDEN, NestedFolds
+from polydx.names import FoldCombination
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from sklearn.svm import LinearSVC
 
 from polydx.artifacts import Array, Floats, read_json, replacing, write_json
 from polydx.errors import UserError
+from polydx.names import LinearLoss
 from polydx.text.normalise import Language
 from polydx.text.words import words
 
@@ -30,8 +31,6 @@ WEIGHTS_FILE = "linear.safetensors"
 MAX_ITERATIONS = 300
 PLATT_FOLDS = 3
 """Inner folds that a support vector machine's probabilities are calibrated on."""
-
-LinearLoss = Literal["logistic", "squared_hinge"]
 
 
 @dataclass(frozen=True)
