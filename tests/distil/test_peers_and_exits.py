@@ -37,8 +37,8 @@ def test_no_gradient_flows_into_a_target() -> None:
     torch.testing.assert_close(found, expected)
 
 
-def test_deeper_exits_weigh_more() -> None:
-    expected = (1 * mean_square(LOGITS[0]) + 2 * mean_square(LOGITS[1])) / 3
+def test_all_exits_weigh_the_same() -> None:
+    expected = mean_square(LOGITS[0]) + mean_square(LOGITS[1])
     torch.testing.assert_close(joint_loss(LOGITS[:2], mean_square), expected)
 
 
@@ -56,4 +56,4 @@ def test_mutual_exits_learn_their_lesson_and_from_each_other() -> None:
     joint = joint_loss(early, mean_square)
     torch.testing.assert_close(exit_loss("joint", early, last, mean_square), joint)
     torch.testing.assert_close(exit_loss("self", early, last, mean_square), self_loss(early, last))
-    torch.testing.assert_close(exit_loss("mutual", early, last, mean_square), joint + mutual_loss(LOGITS) / 3)
+    torch.testing.assert_close(exit_loss("mutual", early, last, mean_square), joint + mutual_loss(LOGITS))

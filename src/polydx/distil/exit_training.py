@@ -12,15 +12,16 @@ ExitTraining = Literal["none", "joint", "self", "mutual"]
 
 
 def joint_loss(exits: Sequence[Tensor], taught: Callable[[Tensor], Tensor]) -> Tensor:
-    """Sum over exits of i L_i / sum of all i, the last one's own loss standing beside it (PABEE, Zhou 2020).
+    """Sum over exits of their losses, the last one's own standing beside it (BranchyNet, Teerapittayanon 2016).
+
+    All exits weigh the same: PABEE's weights grow with depth, and half of the rows are to leave before the middle.
 
     Args:
-        exits: Logits `[batch, labels]` after each layer but the last; layers count from i = 1.
+        exits: Logits `[batch, labels]` after each layer but the last.
         taught: The loss that the last exit learns from, of logits.
     """
-    depths = range(1, len(exits) + 1)
-    weighted = [depth * taught(logits) for depth, logits in zip(depths, exits, strict=True)]
-    return sum(weighted[1:], weighted[0]) / sum(depths)
+    terms = [taught(logits) for logits in exits]
+    return sum(terms[1:], terms[0])
 
 
 def self_loss(exits: Sequence[Tensor], last: Tensor) -> Tensor:
@@ -43,4 +44,4 @@ def exit_loss(
     if training == "self":
         return self_loss(exits, last)
     loss = joint_loss(exits, taught)
-    return loss + mutual_loss([*exits, last]) / (len(exits) + 1) if training == "mutual" else loss
+    return loss + mutual_loss([*exits, last]) if training == "mutual" else loss
