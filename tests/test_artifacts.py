@@ -1,4 +1,7 @@
 import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +54,24 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
         raise RuntimeError
     assert names(target) == ["second.txt"]
     assert names(tmp_path) == ["model"]
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path: Path) -> None:
+    target = tmp_path / "model [1]"
+    killed = """
+import os, pathlib, signal, sys
+from polydx.artifacts import replacing
+with replacing(pathlib.Path(sys.argv[1])) as temporary:
+    temporary.mkdir()
+    (temporary / "weights").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", killed, str(target)], check=False)
+    assert len(names(tmp_path)) == 1
+    running = tmp_path / f".{target.name}.{os.getppid()}.part"
+    running.touch()
+    write_text(target, "whole")
+    assert names(tmp_path) == [running.name, target.name]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

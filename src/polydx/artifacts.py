@@ -6,6 +6,7 @@ file or none, never half of one. Tables are Parquet, arrays `.npy`, the rest JSO
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -31,8 +32,9 @@ def replacing(target: Path) -> Iterator[Path]:
     The temporary path may become a file or a folder. When the block raises, it is removed and `target` stays as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    temporary = _temporary(target, str(os.getpid()))
     _remove(temporary)
+    _remove_what_killed_writers_left(target)
     try:
         yield temporary
         if temporary.is_dir() and target.is_dir():
@@ -45,6 +47,28 @@ def replacing(target: Path) -> Iterator[Path]:
         raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
     finally:
         _remove(temporary)
+
+
+def _temporary(target: Path, writer: str) -> Path:
+    return target.with_name(f".{target.name}.{writer}.part")
+
+
+def _remove_what_killed_writers_left(target: Path) -> None:
+    """A folder of gigabytes, at worst, that nobody would look for."""
+    for left in target.parent.glob(_temporary(Path(glob.escape(str(target))), "*").name):
+        writer = left.name.split(".")[-2]
+        if writer.isdecimal() and not _is_running(int(writer)):
+            _remove(left)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # Somebody else's.
+    return True
 
 
 def _remove(path: Path) -> None:
