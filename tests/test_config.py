@@ -67,7 +67,7 @@ def test_shipped_configuration_loads_under_its_own_name(name: str) -> None:
     assert settings.run.name == name
     assert {member.kind for member in settings.members.values()} == {"transformer", "linear"}
     assert settings.distil.enabled
-    assert settings.pseudo.rounds == (0 if name == "ohsumed" else 1)
+    assert settings.pseudo.rounds == 1
 
 
 def test_settings_are_frozen() -> None:
