@@ -32,7 +32,7 @@ def replacing(target: Path) -> Iterator[Path]:
     The temporary path may become a file or a folder. When the block raises, it is removed and `target` stays as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(target, str(os.getpid()))
+    temporary = target.with_name(_temporary_name(target.name, str(os.getpid())))
     _remove(temporary)
     _remove_what_killed_writers_left(target)
     try:
@@ -49,13 +49,13 @@ def replacing(target: Path) -> Iterator[Path]:
         _remove(temporary)
 
 
-def _temporary(target: Path, writer: str) -> Path:
-    return target.with_name(f".{target.name}.{writer}.part")
+def _temporary_name(name: str, writer: str) -> str:
+    return f".{name}.{writer}.part"
 
 
 def _remove_what_killed_writers_left(target: Path) -> None:
     """A folder of gigabytes, at worst, that nobody would look for."""
-    for left in target.parent.glob(_temporary(Path(glob.escape(str(target))), "*").name):
+    for left in target.parent.glob(_temporary_name(glob.escape(target.name), "*")):
         writer = left.name.split(".")[-2]
         if writer.isdecimal() and not _is_running(int(writer)):
             _remove(left)

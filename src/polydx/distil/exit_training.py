@@ -18,7 +18,7 @@ def joint_loss(exits: Sequence[Tensor], taught: Callable[[Tensor], Tensor]) -> T
 
     Args:
         exits: Logits `[batch, labels]` after each layer but the last.
-        taught: The loss that the last exit learns from, of logits.
+        taught: The loss of one exit's logits.
     """
     terms = [taught(logits) for logits in exits]
     return sum(terms[1:], terms[0])
@@ -33,8 +33,7 @@ def self_loss(exits: Sequence[Tensor], last: Tensor) -> Tensor:
         exits: Logits `[batch, labels]` after each layer but the last.
         last: Logits of the last exit.
     """
-    terms = [soft_target_divergence(logits, last.detach(), 1.0) for logits in exits]
-    return sum(terms[1:], terms[0])
+    return joint_loss(exits, lambda logits: soft_target_divergence(logits, last.detach(), 1.0))
 
 
 def exit_loss(
