@@ -9,11 +9,12 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForSequenceClassification
 
+from polydx.deploy.importances import importances
 from polydx.deploy.low_rank import LowRankEmbedding, with_low_rank_embedding
-from polydx.deploy.pruning import importances, keep_heads, keep_neurons, most_important
 from polydx.deploy.student_model import StudentModel
 from polydx.distil.student import new_student
 from polydx.model.encoders import save_folder
+from polydx.model.pruning import keep_heads, keep_neurons, most_important
 
 HEADS, NEURONS, WIDTH = 2, 32, 16
 

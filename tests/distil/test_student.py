@@ -99,6 +99,29 @@ def test_a_student_with_a_pooling_layer_is_a_stock_model_too(encoder: Path, tmp_
         torch.testing.assert_close(loaded(input_ids=ids).logits, student(input_ids=ids).logits)
 
 
+def test_the_neurons_with_the_largest_weights_stay(encoder: Path) -> None:
+    body = load_encoder(encoder, 0.0)
+    strong = [[1, 5, 20, 31], [0, 5, 6, 7]]
+    with torch.no_grad():
+        for number, neurons in zip((0, 2), strong, strict=True):
+            dense = body.get_submodule(f"encoder.layer.{number}.intermediate.dense")
+            # Strong in what they read times what they write: half of them by either.
+            dense.weight[neurons[:2]] *= 100
+            body.get_submodule(f"encoder.layer.{number}.output.dense").weight[:, neurons[2:]] *= 100
+    share = 4 / body.config.intermediate_size
+    student = student_of(body, [0, 2], NAMES, 0.0, pooling_layer=True, kept_neurons=share).eval()
+    assert student.config.intermediate_size == 4
+    assert body.config.intermediate_size > 4, "the encoder is left as it is"
+    for number, neurons in zip((0, 2), strong, strict=True):
+        source = body.get_submodule(f"encoder.layer.{number}")
+        kept = student.base_model.get_submodule(f"encoder.layer.{number // 2}")
+        for name in ("weight", "bias"):
+            found = kept.get_submodule("intermediate.dense").get_parameter(name)
+            assert torch.equal(found, source.get_submodule("intermediate.dense").get_parameter(name)[neurons])
+        written = source.get_submodule("output.dense").get_parameter("weight")[:, neurons]
+        assert torch.equal(kept.get_submodule("output.dense").get_parameter("weight"), written)
+
+
 def test_every_part_of_a_pooling_layer_learns(encoder: Path) -> None:
     student = new_student(encoder, [0], NAMES, 0.0, pooling_layer=True)
     for _ in range(2):  # keys learn once queries have left zero

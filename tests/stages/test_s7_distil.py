@@ -61,6 +61,7 @@ DISTIL = Distil(
     bf16="never",
     start=None,
     pooling_layer=False,
+    kept_neurons=1.0,
     teachers="mean",
     teacher_weights={},
     schedule="fixed",
@@ -261,6 +262,7 @@ TECHNIQUES: dict[str, dict[str, object]] = {
     "a teacher's layers": {"start": "one"},
     "a teacher's layers and head": {"start": "one", "pooling_layer": True},
     "a pooling layer": {"pooling_layer": True},
+    "fewer neurons": {"kept_neurons": 0.25},
     "weighted teachers": {"teacher_weights": {"one": 3.0, "two": 1.0}},
     "one teacher a step": {"teachers": "sampled"},
     "teachers by score": {"teachers": "by_score"},
@@ -295,7 +297,7 @@ def test_every_technique_changes_the_student(paths: RunPaths) -> None:
             assert len(loaded.heads) == 1
             assert read_speed(paths.student(1).model, "similarity", 0.1)[1].shape == (2,)
     assert len(seen) == len(TECHNIQUES) + 1
-    assert len(TECHNIQUES) == 30
+    assert len(TECHNIQUES) == 31
 
 
 def test_killed_between_two_students_of_a_chain_gives_the_same_bytes(paths: RunPaths) -> None:

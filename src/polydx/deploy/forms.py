@@ -12,14 +12,15 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from polydx.artifacts import Floats
+from polydx.deploy.importances import Importances, importances
 from polydx.deploy.low_rank import with_low_rank_embedding
 from polydx.deploy.onnx_models import export_onnx, quantise_dynamic, quantise_static
 from polydx.deploy.onnx_runtime import load_onnx
-from polydx.deploy.pruning import Importances, importances, keep_heads, keep_neurons, most_important
 from polydx.deploy.student_model import ONNX_FILE, StudentModel, word_embedding
 from polydx.deploy.vocabulary import prune_vocabulary
 from polydx.model.encoders import save_folder
 from polydx.model.layers import classify
+from polydx.model.pruning import keep_heads, keep_neurons, most_important
 from polydx.model.tokens import IntArray, encode
 from polydx.train.batching import batches_by_tokens
 

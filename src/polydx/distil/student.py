@@ -26,6 +26,7 @@ from transformers import (
 
 from polydx.model.encoders import keep_layers, load_encoder
 from polydx.model.heads import MEAN_SCALE, BinaryHeads, Head, PooledHead
+from polydx.model.pruning import keep_neurons, most_important, neuron_strengths
 
 Student = BertForSequenceClassification | ErnieForSequenceClassification
 
@@ -36,14 +37,21 @@ POOLER_SLOPE = 0.3
 
 
 def new_student(
-    encoder: Path, layers: Sequence[int], label_names: Sequence[str], dropout: float, *, pooling_layer: bool = False
+    encoder: Path,
+    layers: Sequence[int],
+    label_names: Sequence[str],
+    dropout: float,
+    *,
+    pooling_layer: bool = False,
+    kept_neurons: float = 1.0,
 ) -> Student:
     """Build a student from chosen layers of an encoder's folder; see `student_of`.
 
     Raises:
         UserError: The encoder can't be loaded or has no such layers.
     """
-    return student_of(load_encoder(encoder, dropout), layers, label_names, dropout, pooling_layer=pooling_layer)
+    body = load_encoder(encoder, dropout)
+    return student_of(body, layers, label_names, dropout, pooling_layer=pooling_layer, kept_neurons=kept_neurons)
 
 
 def student_of(
@@ -53,6 +61,7 @@ def student_of(
     dropout: float,
     *,
     pooling_layer: bool = False,
+    kept_neurons: float = 1.0,
 ) -> Student:
     """Build a student from chosen layers of an encoder.
 
@@ -62,6 +71,7 @@ def student_of(
         label_names: What the logits stand for.
         dropout: Dropout of hidden states and before the head.
         pooling_layer: Whether to add a layer that starts as the mean of the tokens, under a pooler that starts open.
+        kept_neurons: Share of each layer's feed-forward neurons to keep, in (0, 1]: those of the largest weights.
 
     Returns:
         The model. Its linear head, and without a pooling layer its pooler (a tanh layer on the first token), are drawn
@@ -71,6 +81,8 @@ def student_of(
         UserError: There are no such layers.
     """
     body = keep_layers(encoder, layers)
+    if kept_neurons < 1.0:
+        body = keep_neurons(body, most_important(neuron_strengths(body), kept_neurons))
     if pooling_layer:
         add_pooling_layer(body)
     config = copy.deepcopy(body.config)

@@ -47,7 +47,14 @@ def new_students(
         else:
             member = load_classifier(fine_tuned(distil.start).model, distil.dropout)
             encoder, head = member.encoder, member.head
-        student = student_of(encoder, layers, labels, distil.dropout, pooling_layer=distil.pooling_layer)
+        student = student_of(
+            encoder,
+            layers,
+            labels,
+            distil.dropout,
+            pooling_layer=distil.pooling_layer,
+            kept_neurons=distil.kept_neurons,
+        )
         if head is not None and distil.pooling_layer:
             take_head(student, head)
         start_at_rates(student.classifier.bias, targets)
