@@ -31,11 +31,12 @@ from polydx.judge.folds import Folds, Integers, read_folds
 from polydx.judge.metrics import macro_f1
 from polydx.judge.nested import cross_fitted_decisions
 from polydx.model.encoders import load_tokenizer
-from polydx.model.exit_rules import KINDS, NEVER, ExitRule, Kind, leave
+from polydx.model.exit_rules import KINDS, NEVER, ExitRule, leave
 from polydx.model.exit_running import run_with_exits
 from polydx.model.exit_speeds import SPEEDS, read_speed
 from polydx.model.exits import Exits, load_exits
 from polydx.model.tokens import TokenTable, encode
+from polydx.names import ExitRuleName
 from polydx.paths import RunPaths
 from polydx.report.canvas import BLUE, GREY, ORANGE, RED, picture, plain
 from polydx.resolve import load_settings
@@ -44,7 +45,7 @@ from polydx.train.classification import PREDICTION_TOKENS
 from polydx.train.device import prepare
 
 CPU = torch.device("cpu")
-COLOURS: dict[Kind, str] = {"entropy": BLUE, "patience": ORANGE, "similarity": RED}
+COLOURS: dict[ExitRuleName, str] = {"entropy": BLUE, "patience": ORANGE, "similarity": RED}
 TIMED_SPEED = 0.5
 REPEATS = 3
 """Timings of which the fastest counts."""
@@ -66,7 +67,7 @@ class FoldStudent:
     probabilities: torch.Tensor
     shares: torch.Tensor
 
-    def at(self, kind: Kind, speed: float) -> tuple[Floats, float]:
+    def at(self, kind: ExitRuleName, speed: float) -> tuple[Floats, float]:
         """Probabilities `[validation rows, labels]` at a speed, and the mean share of the work."""
         rule, cuts = read_speed(self.folder, kind, speed)
         taken = leave(rule, self.probabilities, cuts)

@@ -12,7 +12,7 @@ from polydx.artifacts import Floats, read_json, write_array
 from polydx.compress import FORMS, run
 from polydx.config import Settings
 from polydx.contest.readers import ColumnRoles
-from polydx.deploy.forms import FormName, Material, Sizes, make_form
+from polydx.deploy.forms import Material, Sizes, make_form
 from polydx.deploy.shipping import Verdict, cross_fitted_f1
 from polydx.deploy.student_card import StudentCard, read_card, write_card
 from polydx.deploy.student_model import load_model, load_student
@@ -26,6 +26,7 @@ from polydx.model.exit_speeds import SPEEDS_FILE, save_speeds, speed_table
 from polydx.model.exits import EXITS_FILE, Exits, save_exits
 from polydx.model.tokenizers import new_tokenizer
 from polydx.model.tokens import encode
+from polydx.names import FormName
 from polydx.paths import ALL_ROWS, RunPaths
 from polydx.resolve import load_settings
 from polydx.train.classification import predict_probabilities

@@ -17,7 +17,7 @@ from polydx.artifacts import Floats, read_array, replacing, write_json
 from polydx.config import Compress, Compute, Stack
 from polydx.contest.records import DUPLICATE_GROUP, PART, TEXT, TRAIN, Records, read_records
 from polydx.deploy.exit_savings import has_exits
-from polydx.deploy.forms import KEEP_EXITS, FormName, Material, Sizes, SmallerForm, make_form
+from polydx.deploy.forms import KEEP_EXITS, Material, Sizes, SmallerForm, make_form
 from polydx.deploy.shipping import Verdict, judge_forms
 from polydx.deploy.student_card import StudentCard, read_card, write_card
 from polydx.deploy.student_model import load_model
@@ -29,6 +29,7 @@ from polydx.judge.nested import outer_folds
 from polydx.model.encoders import load_tokenizer
 from polydx.model.exit_speeds import copy_exits
 from polydx.model.tokens import encode
+from polydx.names import FormName
 from polydx.paths import RunPaths
 from polydx.progress import Reporter
 from polydx.train.classification import predict_probabilities

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from polydx.deploy.forms import FormName, Material, Sizes, make_form
+from polydx.deploy.forms import Material, Sizes, make_form
 from polydx.deploy.package import package
 from polydx.deploy.predict import Wanted, predict
 from polydx.deploy.student_card import StudentCard, write_card
 from polydx.deploy.student_model import ONNX_FILE, LoadedStudent, load_student
 from polydx.errors import UserError
+from polydx.names import FormName
 
 TEXTS = ["男 48岁 主诉:发热3天。", "女 主诉:咳嗽 关节疼痛", "7岁 主诉:暂无发热"]
 SIZES = Sizes(neurons=0.5, heads=0.5, rank=8)

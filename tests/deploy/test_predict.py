@@ -15,11 +15,12 @@ from transformers import pipeline
 from polydx.cli import main
 from polydx.deploy import predict as prediction
 from polydx.deploy.blocks import partial_files
-from polydx.deploy.predict import Give, Wanted, predict
+from polydx.deploy.predict import Wanted, predict
 from polydx.deploy.student_card import STUDENT_FILE, StudentCard, read_card, write_card
 from polydx.deploy.student_model import load_student
 from polydx.errors import UserError
 from polydx.model.encoders import load_tokenizer
+from polydx.names import Give
 
 RAW = [
     {"emr_id": "a1", "age": "Y48", "gender": "男", "complaint": "主诉：发热３天。", "history": "无"},

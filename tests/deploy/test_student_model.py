@@ -16,11 +16,12 @@ from polydx.deploy.predict import Wanted, predict
 from polydx.deploy.serving import StudentService
 from polydx.deploy.student_card import StudentCard, write_card
 from polydx.deploy.student_model import in_fp32, load_student
-from polydx.model.exit_rules import KINDS, Kind, leave
+from polydx.model.exit_rules import KINDS, leave
 from polydx.model.exit_running import all_exits
 from polydx.model.exit_speeds import copy_exits, read_speed
 from polydx.model.exits import load_exits
 from polydx.model.tokens import encode
+from polydx.names import ExitRuleName
 from polydx.train.classification import predict_probabilities
 
 RAW = [
@@ -104,7 +105,7 @@ def test_a_bf16_student_is_copied_into_fp32_for_forms_that_have_no_bf16(halved: 
     assert torch.equal(copied.classifier.weight, model.classifier.weight.float())
 
 
-def early_answers(folder: Path, kind: Kind, speed: float) -> Floats:
+def early_answers(folder: Path, kind: ExitRuleName, speed: float) -> Floats:
     """What each record says at the exit that a rule names, from what all exits say."""
     student = load_student(folder)
     with torch.inference_mode():

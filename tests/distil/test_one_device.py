@@ -8,9 +8,9 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from polydx.distil.course import Course, new_task
-from polydx.distil.exit_training import ExitTraining
 from polydx.distil.lessons import LessonWeights
 from polydx.model.classifier import TextClassifier
+from polydx.names import ExitTraining
 from small_models import SIZES, small_encoder
 
 META = torch.device("meta")

@@ -9,9 +9,10 @@ from transformers import AutoModelForSequenceClassification, pipeline
 from polydx.distil.student import MEAN_GAIN, is_head, new_student, student_of, take_head
 from polydx.errors import UserError
 from polydx.model.classifier import TextClassifier
-from polydx.model.encoders import Architecture, load_encoder, save_folder
+from polydx.model.encoders import load_encoder, save_folder
 from polydx.model.layers import body_of, trace
 from polydx.model.tokenizers import new_tokenizer
+from polydx.names import Architecture
 from small_models import write_small_encoder
 
 NAMES = ("flu", "gout", "croup")

@@ -17,13 +17,14 @@ from polydx.ensemble.record_features import no_features
 from polydx.ensemble.selection import judge_candidate
 from polydx.ensemble.stack_candidates import RecordContext, oof_opinions
 from polydx.ensemble.stacking import StackerRecipe
-from polydx.ensemble.thresholds import DecisionRule, ThresholdMethod
+from polydx.ensemble.thresholds import DecisionRule
 from polydx.ensemble.weights import fit_label_weights
 from polydx.errors import UserError
 from polydx.judge.folds import make_folds, refuse_parted_duplicates
 from polydx.judge.intervals import macro_f1_interval
 from polydx.judge.metrics import best_constant_prediction_f1, macro_f1
 from polydx.judge.nested import NOTHING_HIDDEN, NestedFolds
+from polydx.names import ThresholdMethod
 
 RECIPE = StackerRecipe(
     trees=5,

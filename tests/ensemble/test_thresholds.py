@@ -12,7 +12,6 @@ from polydx.ensemble.odds import logit
 from polydx.ensemble.odds import probability as odds_probability
 from polydx.ensemble.thresholds import (
     DecisionRule,
-    ThresholdMethod,
     decide,
     f1_threshold,
     f1_thresholds,
@@ -21,6 +20,7 @@ from polydx.ensemble.thresholds import (
     shrunk_thresholds,
 )
 from polydx.judge.metrics import best_constant_prediction_f1, label_scores, macro_f1
+from polydx.names import ThresholdMethod
 
 METHODS = get_args(ThresholdMethod)
 probability = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1, width=32))

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, ErnieConfig, ErnieModel, PreTrainedModel, PreTrainedTokenizerBase
 
-from polydx.model.encoders import Architecture, new_encoder, save_folder
+from polydx.model.encoders import new_encoder, save_folder
+from polydx.names import Architecture
 
 SIZES = {
     "vocab_size": 30,

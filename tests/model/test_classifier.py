@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from polydx.artifacts import read_json
 from polydx.model.classifier import PLAIN, Design, TextClassifier, load_classifier, save_classifier
-from polydx.model.heads import Pooling
+from polydx.names import Pooling
 from small_models import small_encoder
 
 LABELS = 3

@@ -12,7 +12,6 @@ from polydx.errors import UserError
 from polydx.model.exit_rules import (
     KINDS,
     ExitRule,
-    Kind,
     change,
     cuts_at_rates,
     leave,
@@ -25,6 +24,7 @@ from polydx.model.exit_rules import (
 from polydx.model.exit_running import all_exits, run_with_exits
 from polydx.model.exit_speeds import SPEEDS, read_speed, save_speeds, speed_table
 from polydx.model.exits import Exits, load_exits, save_exits
+from polydx.names import ExitRuleName
 
 LAYERS, LABELS, ROWS = 5, 3, 40
 CUTS = torch.tensor([0.5, 0.4, 0.6])
@@ -127,7 +127,7 @@ def test_rules_by_a_loop(probabilities: torch.Tensor, rule: ExitRule) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_that_leave_the_batch_get_what_the_rule_says(
-    model: BertForSequenceClassification, exits: Exits, batch: tuple[torch.Tensor, torch.Tensor], kind: Kind
+    model: BertForSequenceClassification, exits: Exits, batch: tuple[torch.Tensor, torch.Tensor], kind: ExitRuleName
 ) -> None:
     answers = answers_of(model, exits, batch)
     cuts = answers[:-1].flatten(0, 1).median(0).values
@@ -161,7 +161,7 @@ def test_later_layers_see_only_the_rows_that_stayed(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_knob_saves_what_it_says(probabilities: torch.Tensor, kind: Kind) -> None:
+def test_one_knob_saves_what_it_says(probabilities: torch.Tensor, kind: ExitRuleName) -> None:
     shares = work_shares(LAYERS, 50, 16, 64)
     saved = []
     for speed in (0.0, 0.1, 0.2, 0.3):

@@ -4,8 +4,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from polydx.errors import UserError
-from polydx.model.encoders import Architecture
 from polydx.model.frozen import freeze_lower, run_above, run_below
+from polydx.names import Architecture
 from small_models import small_encoder
 
 LAYERS = 3

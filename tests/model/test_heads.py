@@ -16,10 +16,10 @@ from polydx.model.heads import (
     LaatHead,
     LabelAttentionHead,
     PooledHead,
-    Pooling,
     new_head,
     start_at_rates,
 )
+from polydx.names import Pooling
 
 WIDTH, LABELS = 8, 4
 HIDDEN = torch.randn(3, 5, WIDTH, generator=torch.Generator().manual_seed(0))

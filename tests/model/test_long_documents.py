@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from polydx.model.classifier import Design, TextClassifier
-from polydx.model.heads import Pooling
 from polydx.model.long_documents import ChunkReader, TwoStreamReader, encode_chunks, new_reader
 from polydx.model.reading import Reading
 from polydx.model.record_tokens import encode_records
 from polydx.model.tokenizers import new_tokenizer
+from polydx.names import Pooling
 from polydx.text.sections import compose
 from small_models import small_encoder
 

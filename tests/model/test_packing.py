@@ -14,11 +14,10 @@ from transformers import PreTrainedModel
 
 from polydx.model.attention import use_own_attention
 from polydx.model.classifier import PLAIN, Design, TextClassifier
-from polydx.model.encoders import Architecture
 from polydx.model.frozen import run_below
-from polydx.model.heads import Pooling
 from polydx.model.layers import layers_of
 from polydx.model.packing import Packing, encode_packed, encode_padded
+from polydx.names import Architecture, Pooling
 from polydx.train.perturbations.embeddings import EmbeddingPoint
 from polydx.train.perturbations.fgm import FGM
 from polydx.train.perturbations.freelb import FreeLB

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from polydx.model.encoders import Architecture
 from polydx.model.performer import linear_attention, orthogonal_features, performer_attention, use_performer
+from polydx.names import Architecture
 from small_models import small_encoder
 
 BATCH, HEADS, TOKENS, WIDTH = 2, 3, 40, 16

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
-from polydx.model.encoders import Architecture, load_encoder, save_folder
+from polydx.model.encoders import load_encoder, save_folder
 from polydx.model.positions import Extension, extend_positions, extended_table
+from polydx.names import Architecture
 from small_models import small_encoder
 
 

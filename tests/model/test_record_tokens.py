@@ -11,12 +11,13 @@ from transformers import PreTrainedTokenizerFast
 
 from polydx.contest.records import AGE_YEARS, PART_ENDS, SECTION_PREFIX, TEXT
 from polydx.model import record_tokens
-from polydx.model.reading import LongMode, Reading
+from polydx.model.reading import Reading
 from polydx.model.record_tokens import content_room, encode_records, keep, share_tokens, write_records
 from polydx.model.side_features import side_features
 from polydx.model.token_file import read_tokens
 from polydx.model.tokenizers import new_tokenizer
 from polydx.model.tokens import TokenTable, encode
+from polydx.names import LongMode
 from polydx.text.sections import compose
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from polydx.names import Perturbed
 from polydx.train.batching import plan_batches
 from polydx.train.device import prepare
 from polydx.train.dropout import use_byte_dropout
 from polydx.train.loop import FitReport, Recipe, fit
 from polydx.train.optimiser import new_optimiser
-from polydx.train.perturbations.embeddings import EmbeddingPoint, Target
+from polydx.train.perturbations.embeddings import EmbeddingPoint
 from polydx.train.perturbations.pgd import PGD
 
 RECIPE = Recipe(
@@ -79,7 +80,7 @@ def train(
     recipe: Recipe = RECIPE,
     depends_on: str = "",
     adversarial: bool = True,
-    target: Target = "table",
+    target: Perturbed = "table",
     dropout: float = 0.3,
     score: Callable[[TinyTask], float] | None = None,
     uneven: bool = False,

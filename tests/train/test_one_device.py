@@ -8,7 +8,7 @@ import torch
 
 from polydx.model.classifier import Design, TextClassifier
 from polydx.model.frozen import run_below
-from polydx.model.heads import Pooling
+from polydx.names import Pooling
 from polydx.train.classification import ClassificationTask
 from polydx.train.losses.objective import LossName, LossShapes, Objective
 from small_models import small_encoder

@@ -3,9 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+
+from polydx.names import ExitRuleName, Give
 
 app = typer.Typer()
 
@@ -15,14 +17,14 @@ def predict(
     model: Annotated[Path, typer.Option(help="A student's folder.")],
     source: Annotated[Path, typer.Option("--input", help="Records; JSON lists and Excel are read whole.")],
     target: Annotated[Path, typer.Option("--output", help="JSON lines to write; a killed job goes on.")],
-    give: Annotated[Literal["labels", "probabilities", "both"], typer.Option(help="What to write.")] = "labels",
+    give: Annotated[Give, typer.Option(help="What to write.")] = "labels",
     explain: Annotated[bool, typer.Option("--explain", help="Add the record's words that drove each label.")] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Skip and count malformed records.")] = False,
     speed: Annotated[
         float | None, typer.Option(help="Share of the work to save, for a student with early exits; 0 saves none.")
     ] = None,
     exit_rule: Annotated[
-        Literal["similarity", "patience", "entropy"],
+        ExitRuleName,
         typer.Option(
             help="With --speed: a record leaves once its answer hardly changes, its labels stay, or it is sure."
         ),

@@ -1,11 +1,12 @@
 """Settings of the raw contest data, their cleaning, inspection and folds."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from polydx.config.base import Count, Positive, Section
+from polydx.names import FoldScheme, Language, TableFormat, UnofficialLabels, WithoutLabels
 
 
 class Columns(Section):
@@ -49,7 +50,7 @@ class Contest(Section):
 
     folder: Path
     """Folder that the file names below are relative to."""
-    language: Literal["zh", "en", "tokens"]
+    language: Language
     """How words are found: jieba, a regular expression for letters and digits, or white space."""
     train: Annotated[tuple[str, ...], Field(min_length=1)]
     """Tables with labels."""
@@ -63,7 +64,7 @@ class Contest(Section):
     """Text file with the official labels, one a line; null takes every label of the training tables."""
     aliases: str | None
     """JSON file `{spelling: official label}`, or null."""
-    format: Literal["auto", "json", "jsonl", "csv", "parquet", "excel"]
+    format: TableFormat
     """Format of the tables; `auto` goes by the file's ending."""
     separator: Annotated[str, Field(min_length=1)]
     """Column separator of `csv`, of any length."""
@@ -82,9 +83,9 @@ class Clean(Section):
     """Headings that a section's text may repeat at its start ("主诉："), by column; the first one names the section."""
     placeholders: tuple[str, ...]
     """Texts that stand for a missing field."""
-    without_labels: Literal["drop", "keep"]
+    without_labels: WithoutLabels
     """What a training record without any official label is: left out, or a real row with nothing to find."""
-    unofficial_labels: Literal["drop", "refuse"]
+    unofficial_labels: UnofficialLabels
     """Labels of the training table outside the official list: dropped and counted, or an error."""
     duplicate_similarity: Annotated[float, Field(gt=0.0, le=1.0)]
     """Records whose character shingles have at least this Jaccard similarity form one group."""
@@ -108,7 +109,7 @@ class Inspect(Section):
 class Split(Section):
     """How training rows are dealt into folds; groups of duplicates are never parted."""
 
-    scheme: Literal["stratified", "repeated", "plain", "holdout"]
+    scheme: FoldScheme
     """Multi-label stratified k-fold, the same repeated, k-fold without strata, or one held-out share."""
     folds: Annotated[int, Field(ge=2)]
     """Folds a repeat; unused by `holdout`."""

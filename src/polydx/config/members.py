@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from polydx.config.base import Count, NotNegative, Positive, Rate, Schedule, Section, Share
-from polydx.names import LinearLoss, LossName
+from polydx.names import LinearLoss, LongMode, LossName, Perturbed, Pooling, SideFeature
 
 
 class AsymmetricLoss(Section):
@@ -120,7 +120,7 @@ class Adversary(Section):
     method: Literal["none", "fgm", "pgd", "freelb", "awp", "sam", "r_drop", "vat"]
     """None; FGM (Miyato 2017), PGD (Madry 2018), FreeLB and VAT move word embeddings; AWP and SAM (Foret 2021) move
     weights; R-Drop (Liang 2021) compares two dropout passes."""
-    target: Literal["table", "positions"]
+    target: Perturbed
     """FGM, PGD and VAT: the embedding table with one norm, or each example's embedded positions with a norm each."""
     epsilon: Rate
     """FGM and PGD: L2 norm of the perturbation, or of the ball it is projected to."""
@@ -145,7 +145,7 @@ class Adversary(Section):
 class LongRecords(Section):
     """How a record longer than one sequence is read."""
 
-    mode: Literal["cut", "head_tail", "section_shares", "chunks", "two_streams"]
+    mode: LongMode
     """`cut`: the first `max_tokens` tokens. `head_tail`: the first and the last ones. `section_shares`: a fair share
     for each section, what short ones leave going to the others. `chunks`: every `chunk_tokens` tokens by themselves,
     the head attending to all of them (with `pooling: laat` it is PLM-ICD). `two_streams`: the first and the next
@@ -175,10 +175,10 @@ class TransformerMember(Schedule):
     """Name of an entry of `encoders`."""
     long_records: LongRecords
     """Records longer than one sequence; `max_tokens` is the most that is read of a record."""
-    pooling: Literal["first", "mean", "attention", "label_attention", "laat", "binary"]
+    pooling: Pooling
     """The head reads the first token, the L2-normalised mean of all tokens times 10, or attends with one query; attends
     for each label in one layer or two (LAAT); or reads the mean with a small network of its own for each label."""
-    side_features: tuple[Literal["age", "sex", "lengths"], ...]
+    side_features: tuple[SideFeature, ...]
     """What enters beside the text: age, sex, each section's characters; standardised by the fold's training rows."""
     soft_f1_weight: Share
     """Weight w of the loss (1 - w) BCE + w soft-F1, where `losses` doesn't name others."""

@@ -8,7 +8,16 @@ from polydx.config.base import Count, Name, Positive, Rate, Section, Share
 from polydx.config.data import Clean, Contest, Inspect, Split
 from polydx.config.members import Member
 from polydx.config.student import Compress, Distil
-from polydx.names import FoldCombination, FusionName
+from polydx.names import (
+    Architecture,
+    CalibrationMethod,
+    FoldCombination,
+    FusionName,
+    PseudoCutoff,
+    SubmissionFormat,
+    ThresholdMethod,
+    TokenizerName,
+)
 
 
 class Run(Section):
@@ -54,9 +63,9 @@ class Encoder(Section):
     """Hub id or local folder of a pretrained encoder."""
     package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.]+$")] | None
     """Python distribution, as `name==version`, that carries a pretrained encoder in its `model/` folder."""
-    architecture: Literal["bert", "ernie"]
+    architecture: Architecture
     """Model type of an own encoder."""
-    tokenizer: Literal["characters", "wordpiece", "words"]
+    tokenizer: TokenizerName
     """Vocabulary of an own encoder: Chinese characters, word pieces, or whole words."""
     vocabulary_size: Annotated[int, Field(ge=32)]
     """Most entries of an own vocabulary."""
@@ -84,7 +93,7 @@ class Pseudo(Section):
 
     rounds: Annotated[int, Field(ge=0, le=3)]
     """Rounds of training after round 0; 0 switches pseudo-labels off."""
-    cutoff: Literal["fixed", "prior"]
+    cutoff: PseudoCutoff
     """Positives above a fixed probability, or as many of each label as its share among the training rows."""
     positive_above: Share
     """`fixed`: a label is confidently present above this."""
@@ -113,7 +122,7 @@ class Stack(Section):
 
     candidates: Annotated[tuple[FusionName, ...], Field(min_length=1)]
     """Fusions that compete, chosen by nested cross-validation; `mean` is what the others are compared with."""
-    calibration: Literal["platt", "isotonic"]
+    calibration: CalibrationMethod
     """How the fusion `calibrated` calibrates each of its inputs."""
     record_features: bool
     """Whether the stacker sees age, sex, lengths, other numbers and categories."""
@@ -133,7 +142,7 @@ class Stack(Section):
     """Fewest rows in a leaf."""
     frequent_positives: Positive
     """Labels with at least so many positives get a model each; the rarer ones share one."""
-    thresholds: Literal["shrunk", "pooled", "half_f1"]
+    thresholds: ThresholdMethod
     """Each label's own, pulled towards the pooled one; the pooled one; half the best F1 on calibrated probabilities."""
     threshold_prior: Annotated[float, Field(ge=0.0)]
     """Positives' worth of pull of a label's threshold towards the pooled one, and of its weights and calibration."""
@@ -150,7 +159,7 @@ class Stack(Section):
 class Submit(Section):
     """What is uploaded."""
 
-    format: Literal["json_labels", "csv_labels", "csv_probabilities"]
+    format: SubmissionFormat
     """`{id: [labels]}`, a table of ids and joined labels, or a table of probabilities."""
     label_delimiter: str
     """What joins labels in `csv_labels`."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from polydx.config.base import Count, NotNegative, Positive, Rate, Schedule, Section, Share
+from polydx.names import ExitTraining, FormName, TemperatureSchedule
 
 
 class Lessons(Section):
@@ -66,7 +67,7 @@ class Distil(Schedule):
     teacher_weights: dict[str, NotNegative]
     """Weight of each member that teaches, 0 where not named; empty: all alike. Out-of-fold scores put here would leak:
     use `by_score`."""
-    schedule: Literal["fixed", "annealed", "learned"]
+    schedule: TemperatureSchedule
     """T stays, goes linearly to `end_temperature`, or is learned against the student (curriculum temperature)."""
     end_temperature: Rate
     """T at the end of `annealed`."""
@@ -86,7 +87,7 @@ class Distil(Schedule):
     """Layers of an assistant of middle size that learns first and then teaches the student alone; empty: none."""
     generations: Count
     """How often the student teaches a new one of its size, which replaces it (born-again)."""
-    exits: Literal["none", "joint", "self", "mutual"]
+    exits: ExitTraining
     """Early exits: none; trained with the student; taught by its last layer; trained with it and by each other."""
     int8_share: Share
     """Last share of the training in which products are rounded as int8 will round them, straight-through gradients
@@ -98,10 +99,7 @@ class Distil(Schedule):
 class Compress(Section):
     """Smaller forms of the student, made by `polydx compress` after a run; each ships only if its score holds."""
 
-    forms: Annotated[
-        tuple[Literal["bf16", "vocabulary", "neurons", "low_rank", "heads", "onnx", "int8", "int8-static"], ...],
-        Field(min_length=1),
-    ]
+    forms: Annotated[tuple[FormName, ...], Field(min_length=1)]
     """Half-precision weights; only tokens that occur; fewer neurons; a factorised embedding table; fewer heads; ONNX in
     fp32, and in int8 with activation ranges of each batch or fixed ones."""
     max_drop: Share

@@ -5,13 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 from polydx.contest.files import parse_json, read_text, shown
 from polydx.contest.readers import RawRecord
 from polydx.errors import UserError
-
-Unofficial = Literal["drop", "refuse"]
 
 
 @dataclass(frozen=True)

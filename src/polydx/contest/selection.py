@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
 
 from polydx.contest.readers import RawRecord
 from polydx.contest.records import TEST, TRAIN, UNLABELLED
 from polydx.contest.validate import RawContest
+from polydx.names import WithoutLabels
 
 NO_LABEL, NO_TEXT = "no official label", "no text after cleaning"
 
@@ -40,7 +40,7 @@ class Selection:
     dropped: list[dict[str, str]] = field(default_factory=list)
     test_without_text: list[str] = field(default_factory=list)
 
-    def candidates(self, raw: RawContest, without_labels: Literal["drop", "keep"]) -> Iterator[Candidate]:
+    def candidates(self, raw: RawContest, without_labels: WithoutLabels) -> Iterator[Candidate]:
         """Yield all records, train, test, unlabelled.
 
         Args:

@@ -3,16 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from polydx.contest.binary_tables import excel_rows, parquet_rows
 from polydx.contest.files import parse_json, read_text, shown
 from polydx.contest.rows import Row, RowOrFault, as_row
 from polydx.contest.text_tables import csv_rows, json_line_rows
 from polydx.errors import UserError
+from polydx.names import TableFormat
 
-Format = Literal["auto", "json", "jsonl", "csv", "parquet", "excel"]
-_BY_ENDING: dict[str, Format] = {
+_BY_ENDING: dict[str, TableFormat] = {
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -22,7 +21,7 @@ _BY_ENDING: dict[str, Format] = {
     ".parquet": "parquet",
     ".xlsx": "excel",
 }
-READ_WHOLE: tuple[Format, ...] = ("json", "excel")
+READ_WHOLE: tuple[TableFormat, ...] = ("json", "excel")
 """Formats that can't be read row by row; the memory they take grows with the table."""
 
 
@@ -37,12 +36,12 @@ class TableLayout:
         encoding: Text encoding of JSON, JSON lines and CSV.
     """
 
-    format: Format
+    format: TableFormat
     separator: str
     encoding: str
 
 
-def format_of(path: Path, layout: TableLayout) -> Format:
+def format_of(path: Path, layout: TableLayout) -> TableFormat:
     """Return the format of a table, by its file's ending where the layout leaves it open.
 
     Raises:

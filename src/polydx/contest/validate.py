@@ -7,16 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 from polydx.contest.files import shown
-from polydx.contest.label_names import (
-    LabelNames,
-    Unofficial,
-    check_aliases,
-    read_aliases,
-    refuse_unofficial,
-)
+from polydx.contest.label_names import LabelNames, check_aliases, read_aliases, refuse_unofficial
 from polydx.contest.readers import ColumnRoles, RawRecord, read_label_list, read_table
 from polydx.contest.tables import TableLayout
 from polydx.errors import UserError
+from polydx.names import UnofficialLabels
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ class ContestSummary:
     unofficial: Mapping[str, int]
 
 
-def read_contest(source: ContestSource, unofficial: Unofficial) -> RawContest:
+def read_contest(source: ContestSource, unofficial: UnofficialLabels) -> RawContest:
     """Read and validate every table.
 
     Args:
@@ -112,7 +107,7 @@ def read_contest(source: ContestSource, unofficial: Unofficial) -> RawContest:
     return RawContest(train, test, unlabelled, names)
 
 
-def check_contest(source: ContestSource, unofficial: Unofficial) -> ContestSummary:
+def check_contest(source: ContestSource, unofficial: UnofficialLabels) -> ContestSummary:
     """Read and validate every table, and say what they hold.
 
     Raises:

@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,8 @@ from polydx.artifacts import Floats, replacing
 from polydx.contest.files import shown
 from polydx.contest.label_sets import CSV_LABELS_HEADER, parse_label_sets
 from polydx.errors import UserError
+from polydx.names import SubmissionFormat
 
-SubmissionFormat = Literal["json_labels", "csv_labels", "csv_probabilities"]
 SUFFIXES: dict[SubmissionFormat, str] = {"json_labels": ".json", "csv_labels": ".csv", "csv_probabilities": ".csv"}
 DECIMALS = 6
 """Of a written probability."""

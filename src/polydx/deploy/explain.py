@@ -15,7 +15,7 @@ from torch import Tensor
 from polydx.artifacts import Floats
 from polydx.deploy.student_model import LoadedStudent, StudentModel
 from polydx.model.tokens import IntArray, encode
-from polydx.text.normalise import Language
+from polydx.names import Language
 from polydx.text.words import word_spans
 from polydx.train.batching import batches_by_tokens
 

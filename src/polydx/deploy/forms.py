@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,9 +21,9 @@ from polydx.model.encoders import save_folder
 from polydx.model.layers import classify
 from polydx.model.pruning import keep_heads, keep_neurons, most_important
 from polydx.model.tokens import IntArray, encode
+from polydx.names import FormName
 from polydx.train.batching import batches_by_tokens
 
-FormName = Literal["bf16", "vocabulary", "neurons", "low_rank", "heads", "onnx", "int8", "int8-static"]
 KEEP_EXITS: tuple[FormName, ...] = ("bf16", "vocabulary")
 """Forms whose layers give what the student's give, so that its early exits and their speeds hold for them. Without some
 neurons the states are others than those that exits were trained on, and ONNX runs all layers at once."""

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -25,8 +24,8 @@ from polydx.deploy.raw_records import is_read_whole, sound_records, take_survey
 from polydx.deploy.student_card import read_card
 from polydx.deploy.student_model import EXIT_RULE, LoadedStudent, load_student
 from polydx.errors import UserError
-from polydx.model.exit_rules import Kind
 from polydx.model.tokens import encode
+from polydx.names import ExitRuleName, Give
 from polydx.progress import Reporter
 from polydx.provenance import code_hash
 from polydx.train.classification import predict_probabilities
@@ -36,8 +35,6 @@ CHUNK = 1024
 """Records predicted between two writes; a killed job loses no more."""
 DECIMALS = 6
 """Of a written probability or attribution."""
-
-Give = Literal["labels", "probabilities", "both"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Wanted:
     explain: bool
     skip_bad: bool
     speed: float | None = None
-    exit_rule: Kind = EXIT_RULE
+    exit_rule: ExitRuleName = EXIT_RULE
 
 
 def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:

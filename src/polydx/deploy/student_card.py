@@ -8,7 +8,7 @@ from typing import Any
 from polydx.artifacts import read_json, write_json
 from polydx.contest.readers import ColumnRoles
 from polydx.errors import UserError
-from polydx.text.normalise import Language
+from polydx.names import Language
 
 STUDENT_FILE = "polydx.json"
 

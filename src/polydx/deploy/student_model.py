@@ -24,17 +24,18 @@ from polydx.errors import UserError
 from polydx.model.amx import avoid_broken_amx
 from polydx.model.checkpoints import quietly
 from polydx.model.encoders import load_tokenizer
-from polydx.model.exit_rules import ExitRule, Kind
+from polydx.model.exit_rules import ExitRule
 from polydx.model.exit_running import run_with_exits
 from polydx.model.exit_speeds import read_speed
 from polydx.model.exits import Exits, load_exits
 from polydx.model.layers import classify
+from polydx.names import ExitRuleName
 from polydx.text.cleaner import RecordCleaner
 
 StudentModel = BertForSequenceClassification | ErnieForSequenceClassification
 ONNX_FILE = "model.onnx"
 """In place of a stock model's weights, in the folder of a form that no stock class has."""
-EXIT_RULE: Kind = "similarity"
+EXIT_RULE: ExitRuleName = "similarity"
 """The rule behind the speed of a deployed student where none is named: the one made for many labels (F-PABEE)."""
 
 
@@ -118,7 +119,7 @@ def stock_logits(model: StudentModel, early: EarlyExits | None, input_ids: Tenso
     return run_with_exits(model, early.heads, input_ids, attention_mask, early.rule, early.cuts).logits
 
 
-def load_student(folder: Path, speed: float | None = None, exit_rule: Kind = EXIT_RULE) -> LoadedStudent:
+def load_student(folder: Path, speed: float | None = None, exit_rule: ExitRuleName = EXIT_RULE) -> LoadedStudent:
     """Load a student's folder.
 
     Args:
@@ -141,7 +142,7 @@ def load_student(folder: Path, speed: float | None = None, exit_rule: Kind = EXI
     return LoadedStudent(card, model, score, load_tokenizer(folder), cleaner, early)
 
 
-def load_early_exits(folder: Path, speed: float, exit_rule: Kind = EXIT_RULE) -> EarlyExits:
+def load_early_exits(folder: Path, speed: float, exit_rule: ExitRuleName = EXIT_RULE) -> EarlyExits:
     """Load the exits of a student's folder at one speed of one rule.
 
     Raises:

@@ -7,13 +7,13 @@ import torch
 
 from polydx.artifacts import Floats
 from polydx.distil.bounded import side_weights
-from polydx.distil.exit_training import ExitTraining
 from polydx.distil.lessons import HiddenLessons, LessonWeights
 from polydx.distil.student import Student
-from polydx.distil.temperature import Schedule, new_temperature
+from polydx.distil.temperature import new_temperature
 from polydx.distil.training import DistillationTask
 from polydx.model.classifier import TextClassifier
 from polydx.model.exits import Exits
+from polydx.names import ExitTraining, TemperatureSchedule
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Course:
 
     soft_weight: float
     temperature: float
-    schedule: Schedule
+    schedule: TemperatureSchedule
     end_temperature: float
     rare_power: float
     absent_weight: float

@@ -1,14 +1,12 @@
 """What early exits learn: the student's own lesson, the last exit's answer, or each other's."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from torch import Tensor
 
 from polydx.distil.peers import mutual_loss
 from polydx.distil.soft_targets import soft_target_divergence
-
-ExitTraining = Literal["none", "joint", "self", "mutual"]
+from polydx.names import ExitTraining
 
 
 def joint_loss(exits: Sequence[Tensor], taught: Callable[[Tensor], Tensor]) -> Tensor:

@@ -1,12 +1,11 @@
 """How warm the soft targets are over the training: fixed, annealed, or learned against the student."""
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-Schedule = Literal["fixed", "annealed", "learned"]
+from polydx.names import TemperatureSchedule
 
 LOWEST = 1.0
 """Bounds of a learned temperature; CTKD has 1 and 21 for one softmax over many classes."""
@@ -52,7 +51,7 @@ class LearnedTemperature(nn.Module):
         return LOWEST + (HIGHEST - LOWEST) * reverse_gradient(self.position, strength).sigmoid()
 
 
-def new_temperature(schedule: Schedule, start: float, end: float) -> Temperature | LearnedTemperature:
+def new_temperature(schedule: TemperatureSchedule, start: float, end: float) -> Temperature | LearnedTemperature:
     """What a setting names; `end` counts only where T is annealed."""
     if schedule == "learned":
         return LearnedTemperature(start)

@@ -8,7 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from polydx.distil.bounded import bounded_loss
-from polydx.distil.exit_training import ExitTraining, exit_loss
+from polydx.distil.exit_training import exit_loss
 from polydx.distil.lessons import HiddenLessons
 from polydx.distil.peers import mutual_loss
 from polydx.distil.quantisation import Int8Products
@@ -16,6 +16,7 @@ from polydx.distil.soft_targets import soft_target_divergence, soft_target_loss
 from polydx.distil.student import Student, is_head
 from polydx.model.exits import Exits
 from polydx.model.layers import Trace, body_of, classify, classify_first, trace
+from polydx.names import ExitTraining
 from polydx.train.losses import bce
 
 

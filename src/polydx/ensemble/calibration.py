@@ -6,7 +6,6 @@ one positive, or none, is safe. A map fitted on the rows that it is then scored 
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,8 @@ import numpy.typing as npt
 from polydx.artifacts import Floats
 from polydx.ensemble.odds import logit, probability
 from polydx.judge.metrics import Mask, Scores
+from polydx.names import CalibrationMethod
 
-CalibrationMethod = Literal["platt", "isotonic"]
 _FLATTEST = 1e-3
 """The way back through a map divides by no smaller slope."""
 

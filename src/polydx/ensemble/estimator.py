@@ -11,8 +11,9 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, valida
 
 from polydx.artifacts import Floats
 from polydx.ensemble.cuts import best_cuts
-from polydx.ensemble.thresholds import DecisionRule, ThresholdMethod, half_f1_thresholds
+from polydx.ensemble.thresholds import DecisionRule, half_f1_thresholds
 from polydx.judge.metrics import Mask, Scores
+from polydx.names import ThresholdMethod
 
 
 class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

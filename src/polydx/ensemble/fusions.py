@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 
 from polydx.artifacts import Floats
-from polydx.ensemble.calibration import CalibrationMethod, Maps, fit_calibration
+from polydx.ensemble.calibration import Maps, fit_calibration
 from polydx.ensemble.candidates import Candidate, Inputs, fusing
 from polydx.ensemble.fusion import arithmetic_mean, geometric_mean, log_odds_mean, rank_mean
 from polydx.ensemble.stack_candidates import RecordContext, logistic, stacked
@@ -25,7 +25,7 @@ from polydx.ensemble.weight_candidates import (
 )
 from polydx.judge.metrics import Mask
 from polydx.judge.nested import Hidden
-from polydx.names import FusionName
+from polydx.names import CalibrationMethod, FusionName
 
 MEAN = "mean"
 FUSIONS: tuple[FusionName, ...] = get_args(FusionName)

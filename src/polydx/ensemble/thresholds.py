@@ -6,7 +6,6 @@ label with few positives the best cut is mostly noise, and for one the model kno
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -15,8 +14,8 @@ from polydx.ensemble.calibration import fit_platt
 from polydx.ensemble.cuts import best_cuts, best_pooled_cut
 from polydx.ensemble.odds import logit, probability
 from polydx.judge.metrics import Mask, Scores
+from polydx.names import ThresholdMethod
 
-ThresholdMethod = Literal["shrunk", "pooled", "half_f1"]
 _SMALLEST = 1e-6
 """Margins divide by no smaller threshold."""
 

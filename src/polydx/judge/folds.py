@@ -7,7 +7,6 @@ near copy of a validation row in the training rows gives its labels away.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ import pandas as pd
 from polydx.artifacts import Floats
 from polydx.contest.records import ID
 from polydx.errors import UserError
+from polydx.names import FoldScheme
 
 REPEAT = "repeat"
 """int64, from 0."""
@@ -25,7 +25,6 @@ NEVER_VALIDATED = -1
 
 Mask = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
-Scheme = Literal["stratified", "repeated", "plain", "holdout"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def make_folds(
     targets: npt.NDArray[np.float32],
     groups: Integers,
     *,
-    scheme: Scheme,
+    scheme: FoldScheme,
     folds: int,
     repeats: int,
     holdout_share: float,

@@ -11,12 +11,12 @@ from transformers import PreTrainedModel
 from polydx.artifacts import read_json, write_json
 from polydx.model.encoders import load_encoder, save_folder
 from polydx.model.frozen import freeze_lower, run_above
-from polydx.model.heads import Pooling, new_head
+from polydx.model.heads import new_head
 from polydx.model.long_documents import TwoStreamReader, new_reader
 from polydx.model.packing import encode_packed, encode_padded
 from polydx.model.performer import use_performer
-from polydx.model.reading import LongMode
 from polydx.model.side_features import SideTerm
+from polydx.names import LongMode, Pooling
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ checkpoint can be checked key by key. No code that comes with a checkpoint is ev
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 from transformers import (
@@ -26,8 +26,8 @@ from polydx.artifacts import read_json
 from polydx.errors import UserError
 from polydx.model.checkpoints import damaged, load_strictly, quietly
 from polydx.model.sources import fetch
+from polydx.names import Architecture
 
-Architecture = Literal["bert", "ernie"]
 MaskedLM = BertForMaskedLM | ErnieForMaskedLM
 
 ARCHITECTURES: dict[str, tuple[type[PreTrainedModel], type[PreTrainedModel]]] = {

@@ -6,13 +6,14 @@ A rule looks at a row's probabilities after each layer and at nothing else, so i
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-Kind = Literal["entropy", "patience", "similarity"]
-KINDS: tuple[Kind, ...] = ("entropy", "patience", "similarity")
+from polydx.names import ExitRuleName
+
+KINDS: tuple[ExitRuleName, ...] = get_args(ExitRuleName)
 
 _BISECTIONS = 30
 """Of [0, 1]: bars of early layers lie close together."""
@@ -29,7 +30,7 @@ class ExitRule:
         patience: How often in a row the answer must have stayed; unused by `entropy`.
     """
 
-    kind: Kind
+    kind: ExitRuleName
     bar: float = 0.0
     patience: int = 1
 
@@ -111,7 +112,7 @@ def work_saved(taken: Tensor, done: Tensor) -> float:
     return float(1 - done.gather(1, taken[:, None]).sum() / done[:, -1].sum())
 
 
-def set_speed(kind: Kind, speed: float, probabilities: Tensor, cuts: Tensor, shares: Tensor) -> ExitRule:
+def set_speed(kind: ExitRuleName, speed: float, probabilities: Tensor, cuts: Tensor, shares: Tensor) -> ExitRule:
     """The most careful rule of a kind that saves a given share of the work on the given rows.
 
     Args:

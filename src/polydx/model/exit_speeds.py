@@ -10,8 +10,9 @@ from torch import Tensor
 
 from polydx.artifacts import read_json, write_json
 from polydx.errors import UserError
-from polydx.model.exit_rules import KINDS, NEVER, ExitRule, Kind, cuts_at_rates, set_speed
+from polydx.model.exit_rules import KINDS, NEVER, ExitRule, cuts_at_rates, set_speed
 from polydx.model.exits import EXITS_FILE
+from polydx.names import ExitRuleName
 
 SPEEDS_FILE = "exits.json"
 SPEEDS = tuple(tenth / 10 for tenth in range(1, 9))
@@ -49,7 +50,7 @@ def save_speeds(table: Mapping[str, object], folder: Path) -> None:
     write_json(folder / SPEEDS_FILE, table)
 
 
-def read_speed(folder: Path, kind: Kind, speed: float) -> tuple[ExitRule, Tensor]:
+def read_speed(folder: Path, kind: ExitRuleName, speed: float) -> tuple[ExitRule, Tensor]:
     """Read one rule at one speed, and the cuts `[labels]` that decide labels.
 
     Args:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from polydx.artifacts import Floats
 from polydx.model.label_rates import log_odds
+from polydx.names import Pooling
 
 MEAN_SCALE = 10.0
 """The normalised mean has length 1; times this its entries have the size a head's default weights are made for."""
@@ -20,8 +21,6 @@ BINARY_UNITS = 32
 """Hidden units of each label's own network."""
 LAAT_STD = 0.03
 """Spread of LAAT's starting weights, as in its authors' code."""
-
-Pooling = Literal["first", "mean", "attention", "label_attention", "laat", "binary"]
 
 
 def masked_mean(hidden: Tensor, attention_mask: Tensor) -> Tensor:

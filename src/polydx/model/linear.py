@@ -20,8 +20,7 @@ from sklearn.svm import LinearSVC
 
 from polydx.artifacts import Array, Floats, read_json, replacing, write_json
 from polydx.errors import UserError
-from polydx.names import LinearLoss
-from polydx.text.normalise import Language
+from polydx.names import Language, LinearLoss
 from polydx.text.words import words
 
 Doubles = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from polydx.model.packing import Encode, encode_padded
-from polydx.model.reading import LongMode
+from polydx.names import LongMode
 
 STREAMS = 2
 

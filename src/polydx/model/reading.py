@@ -4,14 +4,12 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from polydx.artifacts import read_json, write_json
+from polydx.names import LongMode, SideFeature
 
-LongMode = Literal["cut", "head_tail", "section_shares", "chunks", "two_streams"]
 CHUNKED: tuple[LongMode, ...] = ("chunks", "two_streams")
 """Modes whose tokens come in chunks with special tokens of their own."""
-SideFeature = Literal["age", "sex", "lengths"]
 READING_FILE = "reading.json"
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from polydx.artifacts import Floats
 from polydx.contest.records import AGE_YEARS, SECTION_PREFIX, SEX
-from polydx.model.reading import SideFeature
+from polydx.names import SideFeature
 
 MALE, FEMALE = 1.0, -1.0
 

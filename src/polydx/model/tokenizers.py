@@ -3,14 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from polydx.errors import UserError
-
-Kind = Literal["characters", "wordpiece", "words"]
+from polydx.names import TokenizerName
 
 PAD, UNKNOWN, FIRST, LAST, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """Ids 0 to 4, as BERT's configuration expects of padding."""
@@ -20,7 +18,7 @@ MIN_COUNT = 2
 """What occurs once becomes `[UNK]`: it can't be learnt, and `[UNK]` needs occurrences to learn from."""
 
 
-def new_tokenizer(kind: Kind, texts: Sequence[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
+def new_tokenizer(kind: TokenizerName, texts: Sequence[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
     """Make a tokenizer whose vocabulary comes from texts.
 
     Args:

@@ -17,8 +17,8 @@ from polydx.model.encoders import MaskedLM
 from polydx.model.layers import body_of
 from polydx.model.packing import Encode, encode_packed, encode_padded
 from polydx.model.tokens import IntArray
+from polydx.names import Language
 from polydx.semi.whole_words import NO_WORD, WordTokens, encode_words
-from polydx.text.normalise import Language
 from polydx.train.batching import batches_by_tokens
 from polydx.train.loop import Recipe, fit
 

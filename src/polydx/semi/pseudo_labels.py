@@ -1,12 +1,12 @@
 """Which rows without labels a model is sure enough about to be taught by."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from polydx.artifacts import Floats
+from polydx.names import PseudoCutoff
 
 Mask = npt.NDArray[np.bool_]
 
@@ -22,7 +22,7 @@ class Confidence:
         negative_below: A label is absent below this.
     """
 
-    cutoff: Literal["fixed", "prior"]
+    cutoff: PseudoCutoff
     positive_above: float
     negative_below: float
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from polydx.errors import UserError
 from polydx.model.tokens import ENCODE_CHUNK, TokenTable
-from polydx.text.normalise import Language
+from polydx.names import Language
 from polydx.text.words import words
 
 NO_WORD = -1

@@ -24,11 +24,11 @@ from polydx.model.encoders import (
 from polydx.model.layers import body_of
 from polydx.model.sources import fetch, find_source
 from polydx.model.tokenizers import new_tokenizer
+from polydx.names import Language
 from polydx.paths import RunPaths
 from polydx.provenance import code_hash
 from polydx.semi.masked_language import MaskedExamples, Outcome, mask_texts, pretrain
 from polydx.stages.recipes import packs
-from polydx.text.normalise import Language
 from polydx.train.checkpoint import clear_checkpoint
 from polydx.train.device import bf16_available, job_seed, pick_device, prepare
 from polydx.train.loop import Recipe

@@ -12,10 +12,10 @@ from polydx.artifacts import Floats, read_array, write_array, write_json
 from polydx.config import Compute, LinearMember, Pseudo, TransformerMember
 from polydx.contest.records import LABELS, PART, TEST, TRAIN, UNLABELLED, read_records
 from polydx.judge.folds import Folds, read_folds
+from polydx.names import Language
 from polydx.paths import RunPaths
 from polydx.provenance import code_hash
 from polydx.stages.members.job import Fitted, FoldJob, FoldRows
-from polydx.text.normalise import Language
 from polydx.train.launcher import is_helper
 
 

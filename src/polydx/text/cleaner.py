@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from polydx.names import Language
 from polydx.text.demographics import AgeSpelling, Sex, SexSpelling, parse_age, parse_sex
-from polydx.text.normalise import Change, Language, SectionCleaner
+from polydx.text.normalise import Change, SectionCleaner
 from polydx.text.sections import compose
 
 

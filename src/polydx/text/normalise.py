@@ -13,7 +13,8 @@ from functools import cache, cached_property
 from html.entities import html5
 from typing import Literal
 
-Language = Literal["zh", "en", "tokens"]
+from polydx.names import Language
+
 Change = Literal["width", "html", "control", "whitespace", "heading", "placeholder"]
 """What cleaning changed in one text."""
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+from polydx.names import Language
 from polydx.text.demographics import DAYS_A_YEAR, Sex
-from polydx.text.normalise import Language
 
 _SEX_WORDS: dict[str, dict[Sex, str]] = {
     "zh": {"male": "男", "female": "女"},

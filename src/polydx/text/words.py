@@ -4,7 +4,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from polydx.text.normalise import Language
+from polydx.names import Language
 
 if TYPE_CHECKING:
     from jieba import Tokenizer

@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from polydx.train.perturbations.embeddings import EmbeddingPoint, Site, Target
+from polydx.names import Perturbed
+from polydx.train.perturbations.embeddings import EmbeddingPoint, Site
 
 WIDTH = 3
 
 
-def new_site(target: Target, seed: int, padding: int | None) -> tuple[Site, list[Tensor]]:
+def new_site(target: Perturbed, seed: int, padding: int | None) -> tuple[Site, list[Tensor]]:
     """Two calls of an embedding, of different shapes, with words in common."""
     torch.manual_seed(seed)
     embedding = nn.Embedding(6, WIDTH, padding_idx=padding)
@@ -36,7 +37,7 @@ PLACES = given(
 
 @settings(deadline=None, max_examples=40)
 @PLACES
-def test_gathering_is_the_transpose_of_moving(target: Target, seed: int, padding: int | None, radius: float) -> None:
+def test_gathering_is_the_transpose_of_moving(target: Perturbed, seed: int, padding: int | None, radius: float) -> None:
     """For any offset o and position gradients g: the sum of g times what o adds equals o times what g gathers to."""
     site, ids = new_site(target, seed, padding)
     offset = radius * site.still_padding(torch.randn(len(site.group), WIDTH))
@@ -48,7 +49,7 @@ def test_gathering_is_the_transpose_of_moving(target: Target, seed: int, padding
 @settings(deadline=None, max_examples=40)
 @PLACES
 def test_projected_offsets_lie_in_the_ball_and_inner_ones_stay(
-    target: Target, seed: int, padding: int | None, radius: float
+    target: Perturbed, seed: int, padding: int | None, radius: float
 ) -> None:
     site, ids = new_site(target, seed, padding)
     offset = site.still_padding(torch.randn(len(site.group), WIDTH))
@@ -66,7 +67,7 @@ def test_projected_offsets_lie_in_the_ball_and_inner_ones_stay(
 
 
 @pytest.mark.parametrize(("target", "norms"), [("table", 1), ("positions", 5)])
-def test_the_table_has_one_norm_and_each_row_of_ids_its_own(target: Target, norms: int) -> None:
+def test_the_table_has_one_norm_and_each_row_of_ids_its_own(target: Perturbed, norms: int) -> None:
     site, _ = new_site(target, 3, None)
     assert len(site.norms(torch.randn(len(site.group), WIDTH)).unique()) == norms
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from polydx.train.perturbations.embeddings import EmbeddingPoint, Target
+from polydx.names import Perturbed
+from polydx.train.perturbations.embeddings import EmbeddingPoint
 from polydx.train.perturbations.fgm import FGM
 from polydx.train.perturbations.pgd import PGD
 
@@ -15,7 +16,7 @@ METHODS = pytest.mark.parametrize("method", STEPS)
 TARGETS = pytest.mark.parametrize("target", ["table", "positions"])
 
 
-def new(method: str, tiny: Any, target: Target) -> FGM | PGD:
+def new(method: str, tiny: Any, target: Perturbed) -> FGM | PGD:
     point = EmbeddingPoint(tiny.model.embedding, target)
     return FGM(point, EPSILON) if method == "fgm" else PGD(point, EPSILON, ALPHA, STEPS[method])
 
@@ -57,7 +58,7 @@ def textbook_on_positions(tiny: Any, method: str, shape: torch.Size) -> dict[str
 @TARGETS
 @METHODS
 def test_gradients_equal_the_textbook(
-    new_tiny: Callable[..., Any], equal: Callable[..., None], ids: Tensor, method: str, target: Target
+    new_tiny: Callable[..., Any], equal: Callable[..., None], ids: Tensor, method: str, target: Perturbed
 ) -> None:
     reference, tiny = new_tiny(), new_tiny()
     if target == "table":
@@ -72,7 +73,7 @@ def test_gradients_equal_the_textbook(
 
 @TARGETS
 @METHODS
-def test_the_loss_rises_from_step_to_step(tiny: Any, method: str, target: Target) -> None:
+def test_the_loss_rises_from_step_to_step(tiny: Any, method: str, target: Perturbed) -> None:
     seen: list[float] = []
 
     def loss_here() -> Tensor:
@@ -87,7 +88,7 @@ def test_the_loss_rises_from_step_to_step(tiny: Any, method: str, target: Target
 
 
 @TARGETS
-def test_inner_steps_compute_no_weight_gradient(tiny: Any, target: Target) -> None:
+def test_inner_steps_compute_no_weight_gradient(tiny: Any, target: Perturbed) -> None:
     """A hook on each weight's gradient sees the clean pass and the last one, whatever K is."""
     computed: list[str] = []
     for name, parameter in tiny.model.named_parameters():
@@ -118,7 +119,7 @@ def test_an_example_without_gradient_stays_in_place(tiny: Any, ids: Tensor) -> N
 
 @TARGETS
 def test_a_loss_may_call_the_embedding_more_than_once(
-    new_tiny: Callable[..., Any], ids: Tensor, target: Target
+    new_tiny: Callable[..., Any], ids: Tensor, target: Perturbed
 ) -> None:
     """Two streams of different lengths through one table give what one call with padding gives."""
     once, twice = new_tiny(), new_tiny()

@@ -7,8 +7,8 @@ from polydx.artifacts import Floats
 from polydx.config import LinearMember
 from polydx.contest.records import TEXT
 from polydx.model.linear import Features, fit_linear
+from polydx.names import Language
 from polydx.stages.members.job import Fitted, FoldJob, IntArray
-from polydx.text.normalise import Language
 
 
 def fit(member: LinearMember, job: FoldJob, language: Language) -> Fitted:

@@ -7,16 +7,16 @@ table moves all positions of a word together, so for the words of a batch the re
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polydx.names import Perturbed
 from polydx.train.distributed import ALONE, Total
 from polydx.train.perturbations.interface import LossHere
 
-Target = Literal["table", "positions"]
 Noise = Callable[[Tensor, Tensor], Tensor]
 """A first offset `[rows, positions, width]` from the ids `[rows, positions]` and the embedded positions."""
 Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]
@@ -48,9 +48,9 @@ class EmbeddingPoint:
         total: Sums over the processes that share a batch: its words move together, whichever process reads them.
     """
 
-    def __init__(self, embedding: nn.Embedding, target: Target, total: Total = ALONE.total) -> None:
+    def __init__(self, embedding: nn.Embedding, target: Perturbed, total: Total = ALONE.total) -> None:
         self.embedding = embedding
-        self.target: Target = target
+        self.target: Perturbed = target
         self.total = total
 
     def clean(self, loss_here: LossHere, scale: float, noise: Noise | None = None) -> CleanPass:
@@ -103,7 +103,9 @@ class Site:
     share a norm. Padding never moves.
     """
 
-    def __init__(self, embedding: nn.Embedding, target: Target, ids: list[Tensor], total: Total = ALONE.total) -> None:
+    def __init__(
+        self, embedding: nn.Embedding, target: Perturbed, ids: list[Tensor], total: Total = ALONE.total
+    ) -> None:
         self.embedding = embedding
         self.total = total if target == "table" else ALONE.total
         self.shapes = [each.shape for each in ids]
