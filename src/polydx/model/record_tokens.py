@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerBase
 
@@ -18,12 +17,8 @@ from polydx.contest.records import PART_ENDS, TEXT, read_batches, section_column
 from polydx.model.reading import Reading
 from polydx.model.side_features import side_columns, side_features
 from polydx.model.token_file import Piece, write_tokens
-from polydx.model.tokens import ENCODE_CHUNK, IntArray, TokenTable, special_id
+from polydx.model.tokens import ENCODE_CHUNK, SPECIAL, Ids, IntArray, TokenTable, plain_backend, special_id
 from polydx.progress import Reporter
-
-Ids = npt.NDArray[np.int32]
-SPECIAL = 2
-"""Special tokens of a sequence: the first and the last."""
 
 
 def write_records(
@@ -162,13 +157,8 @@ def _tokens(
 ) -> Iterator[tuple[Ids, IntArray]]:
     """Ids of each whole text without special tokens and, if asked for, the character where each token starts."""
     for start in range(0, len(texts), ENCODE_CHUNK):
-        encoded = tokenizer(
-            list(texts[start : start + ENCODE_CHUNK]),
-            add_special_tokens=False,
-            return_offsets_mapping=with_starts,
-            return_attention_mask=False,
-            verbose=False,
-        )
-        for row, ids in enumerate(encoded["input_ids"]):
-            offsets = encoded["offset_mapping"][row] if with_starts else []
-            yield np.asarray(ids, dtype=np.int32), np.asarray(offsets, dtype=np.int64).reshape(-1, 2)[:, 0]
+        backend, chunk = plain_backend(tokenizer), list(texts[start : start + ENCODE_CHUNK])
+        encode_batch = backend.encode_batch if with_starts else backend.encode_batch_fast
+        for found in encode_batch(chunk, add_special_tokens=False):
+            offsets = found.offsets if with_starts else []
+            yield np.asarray(found.ids, dtype=np.int32), np.asarray(offsets, dtype=np.int64).reshape(-1, 2)[:, 0]
