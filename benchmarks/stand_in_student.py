@@ -18,8 +18,9 @@ from polydx.contest.readers import ColumnRoles, read_label_list
 from polydx.contest.sample import write_sample
 from polydx.contest.tables import TableLayout, read_rows
 from polydx.deploy.student_card import StudentCard, read_card, write_card
-from polydx.distil.student import new_student
+from polydx.distil.student import student_of
 from polydx.model.encoders import new_encoder, save_folder
+from polydx.model.layers import body_of
 from polydx.model.tokenizers import new_tokenizer
 from polydx.resolve import load_settings
 
@@ -95,20 +96,19 @@ def write_student(folder: Path, shape: Shape, seed: int) -> None:
     torch.manual_seed(seed)
     with tempfile.TemporaryDirectory() as work:
         records, labels = _sample(Path(work), DISTINCT, seed)
-        texts = [str(text) for record in records for text in record.values() if isinstance(text, str)]
-        tokenizer = new_tokenizer("characters", texts, shape.vocabulary_size)
-        encoder = new_encoder(
-            "bert",
-            vocabulary_size=len(tokenizer),
-            layers=shape.layers,
-            hidden_size=shape.hidden_size,
-            heads=shape.hidden_size // 64,
-            intermediate_size=4 * shape.hidden_size,
-            max_positions=shape.max_tokens,
-            dropout=0.0,
-        )
-        save_folder(Path(work) / "encoder", encoder, tokenizer)
-        student = new_student(Path(work) / "encoder", range(shape.layers), labels, 0.0)
+    texts = [str(text) for record in records for text in record.values() if isinstance(text, str)]
+    tokenizer = new_tokenizer("characters", texts, shape.vocabulary_size)
+    encoder = new_encoder(
+        "bert",
+        vocabulary_size=len(tokenizer),
+        layers=shape.layers,
+        hidden_size=shape.hidden_size,
+        heads=shape.hidden_size // 64,
+        intermediate_size=4 * shape.hidden_size,
+        max_positions=shape.max_tokens,
+        dropout=0.0,
+    )
+    student = student_of(body_of(encoder), range(shape.layers), labels, 0.0)
     torch.nn.init.normal_(student.classifier.weight)
     tokenizer.model_max_length = shape.max_tokens
     save_folder(folder, student, tokenizer)

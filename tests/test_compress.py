@@ -16,12 +16,12 @@ from polydx.deploy.forms import Material, Sizes, make_form
 from polydx.deploy.shipping import Verdict, cross_fitted_f1
 from polydx.deploy.student_card import StudentCard, read_card, write_card
 from polydx.deploy.student_model import load_model, load_student
-from polydx.distil.student import new_student
+from polydx.distil.student import student_of
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.errors import UserError
 from polydx.judge.folds import read_folds
 from polydx.judge.nested import outer_folds
-from polydx.model.encoders import load_tokenizer, save_folder
+from polydx.model.encoders import load_encoder, load_tokenizer, save_folder
 from polydx.model.exit_speeds import SPEEDS_FILE, save_speeds, speed_table
 from polydx.model.exits import EXITS_FILE, Exits, save_exits
 from polydx.model.tokenizers import new_tokenizer
@@ -78,7 +78,7 @@ def write_run(folder: Path, perfect: bool, exits: bool = False) -> RunPaths:
     tokenizer = new_tokenizer("words", [*TEXTS, "chills chills nausea nausea"], 40)
     write_small_encoder(folder / "encoder", tokenizer, layers=2, hidden_size=8, max_positions=16, dropout=0.0)
     for job in (*range(FOLDS), ALL_ROWS):
-        student = new_student(folder / "encoder", [0, 1], LABELS, 0.0).train(False)
+        student = student_of(load_encoder(folder / "encoder", 0.0), [0, 1], LABELS, 0.0).train(False)
         torch.nn.init.normal_(student.classifier.weight, std=3.0)
         save_folder(paths.student(job).model, student, tokenizer)
         if isinstance(job, int):

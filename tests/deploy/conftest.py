@@ -9,8 +9,8 @@ import torch
 from polydx.contest.readers import ColumnRoles
 from polydx.deploy.student_card import StudentCard, write_card
 from polydx.distil.exit_answers import speeds_of
-from polydx.distil.student import new_student
-from polydx.model.encoders import load_tokenizer, save_folder
+from polydx.distil.student import student_of
+from polydx.model.encoders import load_encoder, load_tokenizer, save_folder
 from polydx.model.exit_speeds import save_speeds
 from polydx.model.exits import Exits, save_exits
 from polydx.model.tokenizers import new_tokenizer
@@ -55,7 +55,7 @@ def student_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = new_tokenizer("characters", CLEANED * 3, 60)
     write_small_encoder(root / "encoder", tokenizer, layers=2)
     tokenizer.model_max_length = CARD.max_tokens
-    save_folder(root / "student", new_student(root / "encoder", [0], CARD.labels, 0.1), tokenizer)
+    save_folder(root / "student", student_of(load_encoder(root / "encoder", 0.1), [0], CARD.labels, 0.1), tokenizer)
     write_card(root / "student", CARD)
     return root / "student"
 
@@ -65,7 +65,8 @@ def leaving_folder(student_folder: Path, student_card: StudentCard, tmp_path_fac
     """A student of three layers with early exits, as `distil.exits` leaves one."""
     torch.manual_seed(0)
     labels, folder = student_card.labels, tmp_path_factory.mktemp("leaving") / "student"
-    student = new_student(student_folder.parent / "encoder", [0, 1], labels, 0.0, pooling_layer=True).eval()
+    body = load_encoder(student_folder.parent / "encoder", 0.0)
+    student = student_of(body, [0, 1], labels, 0.0, pooling_layer=True).eval()
     exits = Exits(student.config.hidden_size, len(labels), student.config.num_hidden_layers, 0.0).eval()
     for weight in (student.classifier.weight, *(head.weight for head in exits.heads)):
         torch.nn.init.normal_(weight)

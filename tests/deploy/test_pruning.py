@@ -12,8 +12,8 @@ from transformers import AutoModelForSequenceClassification
 from polydx.deploy.importances import importances
 from polydx.deploy.low_rank import LowRankEmbedding, with_low_rank_embedding
 from polydx.deploy.student_model import StudentModel
-from polydx.distil.student import new_student
-from polydx.model.encoders import save_folder
+from polydx.distil.student import student_of
+from polydx.model.encoders import load_encoder, save_folder
 from polydx.model.pruning import keep_heads, keep_neurons, most_important
 
 HEADS, NEURONS, WIDTH = 2, 32, 16
@@ -22,7 +22,7 @@ HEADS, NEURONS, WIDTH = 2, 32, 16
 @pytest.fixture(scope="module")
 def model(student_folder: Path) -> StudentModel:
     torch.manual_seed(3)
-    model = new_student(student_folder.parent / "encoder", [0, 1], ("a", "b", "c"), 0.0).train(False)
+    model = student_of(load_encoder(student_folder.parent / "encoder", 0.0), [0, 1], ("a", "b", "c"), 0.0).train(False)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return model

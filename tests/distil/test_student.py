@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, pipeline
 
-from polydx.distil.student import MEAN_GAIN, is_head, new_student, student_of, take_head
+from polydx.distil.student import MEAN_GAIN, is_head, student_of, take_head
 from polydx.errors import UserError
 from polydx.model.classifier import TextClassifier
 from polydx.model.encoders import load_encoder, save_folder
@@ -29,7 +29,7 @@ def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_loads_as_a_stock_classifier_and_works_in_a_pipeline(encoder: Path, tmp_path: Path) -> None:
     tokenizer = new_tokenizer("words", [TEXT] * 3, 40)
-    student = new_student(encoder, [0, 2], NAMES, dropout=0.2)
+    student = student_of(load_encoder(encoder, 0.2), [0, 2], NAMES, dropout=0.2)
     save_folder(tmp_path, student, tokenizer)
     loaded, report = AutoModelForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
     assert not report["missing_keys"]
@@ -48,7 +48,7 @@ def test_loads_as_a_stock_classifier_and_works_in_a_pipeline(encoder: Path, tmp_
 
 def test_keeps_the_chosen_layers_and_the_embeddings(encoder: Path) -> None:
     source = load_encoder(encoder, 0.0).state_dict()
-    kept = new_student(encoder, [0, 2], NAMES, 0.0).base_model.state_dict()
+    kept = student_of(load_encoder(encoder, 0.0), [0, 2], NAMES, 0.0).base_model.state_dict()
     compared = 0
     for key, value in kept.items():
         if not key.startswith("pooler."):
@@ -58,7 +58,7 @@ def test_keeps_the_chosen_layers_and_the_embeddings(encoder: Path) -> None:
 
 
 def test_the_head_is_what_the_encoder_does_not_bring(encoder: Path) -> None:
-    student = new_student(encoder, [1], NAMES, 0.0)
+    student = student_of(load_encoder(encoder, 0.0), [1], NAMES, 0.0)
     heads = [name for name, _ in student.named_parameters() if is_head(name)]
     prefix = student.base_model_prefix
     assert heads == [
@@ -71,11 +71,11 @@ def test_the_head_is_what_the_encoder_does_not_bring(encoder: Path) -> None:
 
 def test_layers_that_do_not_exist_are_the_users_fault(encoder: Path) -> None:
     with pytest.raises(UserError, match=r"distil\.layers"):
-        new_student(encoder, [1, 3], NAMES, 0.0)
+        student_of(load_encoder(encoder, 0.0), [1, 3], NAMES, 0.0)
 
 
 def test_a_pooling_layer_starts_as_the_mean_of_the_real_tokens(encoder: Path) -> None:
-    student = new_student(encoder, [0, 2], NAMES, 0.0, pooling_layer=True).eval()
+    student = student_of(load_encoder(encoder, 0.0), [0, 2], NAMES, 0.0, pooling_layer=True).eval()
     assert student.config.num_hidden_layers == 3
     ids, mask = torch.tensor([[2, 5, 6, 3, 0], [2, 5, 6, 7, 3]]), torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]])
     with torch.no_grad():
@@ -92,7 +92,7 @@ def test_a_pooling_layer_starts_as_the_mean_of_the_real_tokens(encoder: Path) ->
 
 
 def test_a_student_with_a_pooling_layer_is_a_stock_model_too(encoder: Path, tmp_path: Path) -> None:
-    student = new_student(encoder, [1], NAMES, 0.0, pooling_layer=True).eval()
+    student = student_of(load_encoder(encoder, 0.0), [1], NAMES, 0.0, pooling_layer=True).eval()
     save_folder(tmp_path, student)
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     ids = torch.tensor([[2, 5, 6, 3]])
@@ -124,7 +124,7 @@ def test_the_neurons_with_the_largest_weights_stay(encoder: Path) -> None:
 
 
 def test_every_part_of_a_pooling_layer_learns(encoder: Path) -> None:
-    student = new_student(encoder, [0], NAMES, 0.0, pooling_layer=True)
+    student = student_of(load_encoder(encoder, 0.0), [0], NAMES, 0.0, pooling_layer=True)
     for _ in range(2):  # keys learn once queries have left zero
         student(input_ids=torch.tensor([[2, 5, 6, 3]])).logits.square().sum().backward()
         with torch.no_grad():

@@ -10,7 +10,6 @@ the mean of its tokens, but a BERT's layer can be that mean: `add_pooling_layer`
 
 import copy
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -24,7 +23,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from polydx.model.encoders import keep_layers, load_encoder
+from polydx.model.encoders import keep_layers
 from polydx.model.heads import MEAN_SCALE, BinaryHeads, Head, PooledHead
 from polydx.model.pruning import keep_neurons, most_important, neuron_strengths
 
@@ -34,24 +33,6 @@ MEAN_GAIN = 4.0
 """Times the mean of the tokens enters the pooling layer's sum: large beside the first token's own state."""
 POOLER_SLOPE = 0.3
 """The pooler starts as tanh(0.3 x): nearly linear over the unit variance of a normalised state."""
-
-
-def new_student(
-    encoder: Path,
-    layers: Sequence[int],
-    label_names: Sequence[str],
-    dropout: float,
-    *,
-    pooling_layer: bool = False,
-    kept_neurons: float = 1.0,
-) -> Student:
-    """Build a student from chosen layers of an encoder's folder; see `student_of`.
-
-    Raises:
-        UserError: The encoder can't be loaded or has no such layers.
-    """
-    body = load_encoder(encoder, dropout)
-    return student_of(body, layers, label_names, dropout, pooling_layer=pooling_layer, kept_neurons=kept_neurons)
 
 
 def student_of(
