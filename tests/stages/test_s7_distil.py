@@ -23,6 +23,7 @@ from polydx.model.exit_speeds import read_speed
 from polydx.model.exits import load_exits
 from polydx.paths import ALL_ROWS, RunPaths
 from polydx.stages import s7_distil, teachers
+from polydx.stages.students import chain_of, new_students
 from small_runs import FOLDS, PARTS, small_run, written
 
 MEMBERS = ("one", "two")
@@ -298,6 +299,17 @@ def test_every_technique_changes_the_student(paths: RunPaths) -> None:
             assert read_speed(paths.student(1).model, "similarity", 0.1)[1].shape == (2,)
     assert len(seen) == len(TECHNIQUES) + 1
     assert len(TECHNIQUES) == 31
+
+
+def test_an_assistant_has_the_neurons_that_the_student_lacks(paths: RunPaths) -> None:
+    chained = DISTIL.model_copy(update={"assistant_layers": (0, 1, 2), "kept_neurons": 0.25})
+    targets = np.eye(2, dtype=np.float32)
+    assistant, student = (
+        new_students(paths, chained, ("a", "b"), targets, lambda _: paths.fold_model("one", 1, 1), body)[0].config
+        for body in chain_of(chained)
+    )
+    assert (assistant.num_hidden_layers, student.num_hidden_layers) == (3, 2)
+    assert assistant.intermediate_size == 4 * student.intermediate_size
 
 
 def test_killed_between_two_students_of_a_chain_gives_the_same_bytes(paths: RunPaths) -> None:

@@ -59,7 +59,8 @@ class Distil(Schedule):
     pooling_layer: bool
     """A further layer that starts as the mean of the tokens, which the stock head reads."""
     kept_neurons: Annotated[float, Field(gt=0.0, le=1.0)]
-    """Share of each layer's feed-forward neurons that it starts with, those of the largest weights."""
+    """Share of each layer's feed-forward neurons that the student starts with, those of the largest weights;
+    an assistant has all."""
     teachers: Literal["mean", "sampled", "by_score"]
     """The mean of all members by `teacher_weights`; one drawn a step in proportion to them; or the mean by them times
     each member's out-of-fold score, for a fold's student on rows outside its fold: their labels alone, but answered by

@@ -17,7 +17,7 @@ from polydx.contest.records import PART_ENDS, TEXT, read_batches, section_column
 from polydx.model.reading import Reading
 from polydx.model.side_features import side_columns, side_features
 from polydx.model.token_file import Piece, write_tokens
-from polydx.model.tokens import ENCODE_CHUNK, SPECIAL, Ids, IntArray, TokenTable, plain_backend, special_id
+from polydx.model.tokens import ENCODE_CHUNK, SPECIAL, Ids, IntArray, TokenTable, encodings, special_id
 from polydx.progress import Reporter
 
 
@@ -77,8 +77,11 @@ def token_rows(
     first, last = (np.array([special_id(tokenizer, name)], dtype=np.int32) for name in ("cls", "sep"))
     body = reading.sequence_tokens - SPECIAL
     ends = part_ends if reading.mode == "section_shares" else None
-    for row, (ids, starts) in enumerate(_tokens(tokenizer, texts, with_starts=ends is not None)):
-        parts = None if ends is None else np.searchsorted(ends[row], starts, side="right")
+    for row, found in enumerate(encodings(tokenizer, texts, with_places=ends is not None)):
+        ids = np.asarray(found.ids, dtype=np.int32)
+        parts = None
+        if ends is not None:
+            parts = np.searchsorted(ends[row], [start for start, _ in found.offsets], side="right")
         content = ids[keep(len(ids), parts, reading)]
         bodies = range(0, max(1, len(content)), body)
         yield np.concatenate([piece for start in bodies for piece in (first, content[start : start + body], last)])
@@ -150,15 +153,3 @@ def share_tokens(lengths: Sequence[int], room: int) -> list[int]:
         shares[part] = min(lengths[part], room // (len(lengths) - taken))
         room -= shares[part]
     return shares
-
-
-def _tokens(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], with_starts: bool
-) -> Iterator[tuple[Ids, IntArray]]:
-    """Ids of each whole text without special tokens and, if asked for, the character where each token starts."""
-    for start in range(0, len(texts), ENCODE_CHUNK):
-        backend, chunk = plain_backend(tokenizer), list(texts[start : start + ENCODE_CHUNK])
-        encode_batch = backend.encode_batch if with_starts else backend.encode_batch_fast
-        for found in encode_batch(chunk, add_special_tokens=False):
-            offsets = found.offsets if with_starts else []
-            yield np.asarray(found.ids, dtype=np.int32), np.asarray(offsets, dtype=np.int64).reshape(-1, 2)[:, 0]

@@ -2,14 +2,14 @@
 
 import hashlib
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from polydx.artifacts import Floats, fingerprint_arrays
@@ -79,27 +79,36 @@ class TokenTable:
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int) -> TokenTable:
     """Tokenize texts, cutting each at `max_tokens` (special tokens counted)."""
     pad, first, last = (special_id(tokenizer, name) for name in ("pad", "cls", "sep"))
-    pieces: list[Ids] = []
-    for start in range(0, len(texts), ENCODE_CHUNK):
-        chunk = list(texts[start : start + ENCODE_CHUNK])
-        for found in plain_backend(tokenizer).encode_batch_fast(chunk, add_special_tokens=False):
-            pieces.append(np.array([first, *found.ids[: max_tokens - SPECIAL], last], dtype=np.int32))
+    pieces = [
+        np.array([first, *found.ids[: max_tokens - SPECIAL], last], dtype=np.int32)
+        for found in encodings(tokenizer, texts)
+    ]
     ids = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
     return TokenTable(ids, np.cumsum([0, *map(len, pieces)], dtype=np.int64), pad)
 
 
-def plain_backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
-    """What a fast tokenizer works with, neither cutting nor padding.
+def encodings(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, with_places: bool = False
+) -> Iterator[Encoding]:
+    """Tokenize whole texts, without special tokens, some at a time.
 
-    Its `encode_batch_fast` finds no characters' places, and takes half the time of a call of the tokenizer, which has
-    them found whether it gives them or not.
+    Args:
+        tokenizer: A fast one. Works with its backend: a call of the tokenizer has the characters' places found whether
+            it gives them or not, and takes twice the time.
+        texts: What to encode.
+        with_places: Whether `offsets`, the characters that each token stands for, are to be found.
+
+    Yields:
+        One encoding for each text, in order.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise TypeError(f"{type(tokenizer).__name__} is no fast tokenizer")
     backend.no_truncation()
     backend.no_padding()
-    return backend
+    encode_batch = backend.encode_batch if with_places else backend.encode_batch_fast
+    for start in range(0, len(texts), ENCODE_CHUNK):
+        yield from encode_batch(list(texts[start : start + ENCODE_CHUNK]), add_special_tokens=False)
 
 
 def special_id(tokenizer: PreTrainedTokenizerBase, name: Literal["pad", "cls", "sep"]) -> int:

@@ -10,7 +10,7 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from polydx.errors import UserError
-from polydx.model.tokens import ENCODE_CHUNK, TokenTable
+from polydx.model.tokens import TokenTable, encodings
 from polydx.names import Language
 from polydx.text.words import words
 
@@ -55,7 +55,7 @@ def encode_words(
         raise TypeError(f"the tokenizer lacks special tokens: {type(tokenizer).__name__}")
     ids: list[npt.NDArray[np.int32]] = []
     numbers: list[npt.NDArray[np.int32]] = []
-    for text, encoding in _encodings(tokenizer, texts):
+    for text, encoding in zip(texts, encodings(tokenizer, texts, with_places=True), strict=True):
         text_ids = np.asarray(encoding.ids, dtype=np.int32)
         if not whole_words:
             text_words = np.arange(len(text_ids), dtype=np.int32)
@@ -72,15 +72,6 @@ def encode_words(
         raise UserError("records", "the tokenizer knows no word of the texts", "use an encoder of their language")
     starts = np.cumsum([0, *(len(part) for part in ids)], dtype=np.int64)
     return WordTokens(TokenTable(np.concatenate(ids), starts, pad), np.concatenate(numbers))
-
-
-def _encodings(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[tuple[str, Encoding]]:
-    pairs: list[tuple[str, Encoding]] = []
-    for start in range(0, len(texts), ENCODE_CHUNK):
-        chunk = list(texts[start : start + ENCODE_CHUNK])
-        encoded = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False, verbose=False)
-        pairs.extend(zip(chunk, encoded.encodings or [], strict=True))
-    return pairs
 
 
 def _jieba_numbers(text: str, encoding: Encoding) -> npt.NDArray[np.int32]:

@@ -29,7 +29,7 @@ from polydx.paths import ALL_ROWS, FoldFiles, RunPaths
 from polydx.provenance import code_hash
 from polydx.stages.readings import student_reading
 from polydx.stages.recipes import new_recipe
-from polydx.stages.students import chain_of, course_of, new_students
+from polydx.stages.students import Body, chain_of, course_of, new_students
 from polydx.stages.teachers import teachers_answers
 from polydx.stages.token_files import open_tokens
 from polydx.train.checkpoint import clear_checkpoint, fingerprint_of
@@ -149,8 +149,8 @@ def run(
     chain = chain_of(distil)
     checkpoints = [paths.checkpoints(f"{name}-step{step}" if step else name) for step in range(len(chain))]
     said = [each.rows(rows.drawn) for each in answers]
-    for step, layers in enumerate(chain):
-        trained = _train(job, layers, said, weights, step + 1 == len(chain), checkpoints[step])
+    for step, body in enumerate(chain):
+        trained = _train(job, body, said, weights, step + 1 == len(chain), checkpoints[step])
         if step + 1 < len(chain):
             # The next one's only teacher.
             said, weights = [job.predict(trained.student, rows.transfer)], [1.0]
@@ -178,7 +178,7 @@ def _rows(paths: RunPaths, fold: int | None, max_unlabelled: int, seed: int) -> 
 
 def _train(
     job: StudentJob,
-    layers: tuple[int, ...],
+    body: Body,
     said: list[Floats],
     weights: list[float],
     last: bool,
@@ -189,8 +189,8 @@ def _train(
     lessons = distil.lessons
     teacher = None if lessons.teacher is None else load_classifier(job.fine_tuned(lessons.teacher).model, 0.0)
     shown_by = "" if teacher is None else fingerprint_of(teacher, "")
-    students = new_students(job.paths, distil, rows.label_names, rows.targets, job.fine_tuned, layers)
-    shown = lessons.layers if layers == distil.layers and lessons.layers else layers
+    students = new_students(job.paths, distil, rows.label_names, rows.targets, job.fine_tuned, body)
+    shown = lessons.layers if body.layers == distil.layers and lessons.layers else body.layers
     task = new_task(course_of(distil, last), students, rows.targets, teacher, shown, job.device)
     report = fit(
         task,

@@ -1,6 +1,7 @@
 """From the student's settings to students and what they are taught."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from polydx.artifacts import Floats
 from polydx.config import Distil
@@ -13,10 +14,17 @@ from polydx.model.heads import start_at_rates
 from polydx.paths import FoldFiles, RunPaths
 
 
-def chain_of(distil: Distil) -> list[tuple[int, ...]]:
-    """Layers of each student that is trained one after the other; each teaches the next, and the last is kept."""
-    assistant = [distil.assistant_layers] if distil.assistant_layers else []
-    return assistant + [distil.layers] * (1 + distil.generations)
+class Body(NamedTuple):
+    """What one student keeps of the encoder it starts from: layers, from 0, and the share of their neurons."""
+
+    layers: tuple[int, ...]
+    kept_neurons: float
+
+
+def chain_of(distil: Distil) -> list[Body]:
+    """Bodies of the students that are trained one after the other; each teaches the next, and the last is kept."""
+    assistant = [Body(distil.assistant_layers, 1.0)] if distil.assistant_layers else []
+    return assistant + [Body(distil.layers, distil.kept_neurons)] * (1 + distil.generations)
 
 
 def new_students(
@@ -25,9 +33,9 @@ def new_students(
     labels: tuple[str, ...],
     targets: Floats,
     fine_tuned: Callable[[str], FoldFiles],
-    layers: tuple[int, ...],
+    body: Body,
 ) -> list[Student]:
-    """Make a student of some layers, and its peers.
+    """Make a student, and its peers.
 
     Args:
         paths: The run's files.
@@ -35,7 +43,7 @@ def new_students(
         labels: What its logits stand for.
         targets: `[rows, labels]`, 0 or 1, of its labelled rows: their rates start its head.
         fine_tuned: Tells where a member's model lies that may start it.
-        layers: Of its encoder, from 0.
+        body: What it keeps of its encoder.
 
     Raises:
         UserError: The encoder has no such layers, or too few positions.
@@ -49,11 +57,11 @@ def new_students(
             encoder, head = member.encoder, member.head
         student = student_of(
             encoder,
-            layers,
+            body.layers,
             labels,
             distil.dropout,
             pooling_layer=distil.pooling_layer,
-            kept_neurons=distil.kept_neurons,
+            kept_neurons=body.kept_neurons,
         )
         if head is not None and distil.pooling_layer:
             take_head(student, head)
