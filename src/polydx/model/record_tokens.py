@@ -47,8 +47,7 @@ def encode_records(
 ) -> TokenTable:
     """Tokenize records in memory; the arguments are those of `token_rows`."""
     pieces = list(token_rows(tokenizer, texts, part_ends, reading))
-    flat = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
-    return TokenTable(flat, np.cumsum([0, *map(len, pieces)], dtype=np.int64), special_id(tokenizer, "pad"))
+    return TokenTable.of_pieces(pieces, special_id(tokenizer, "pad"))
 
 
 def token_rows(

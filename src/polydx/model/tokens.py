@@ -43,6 +43,12 @@ class TokenTable:
     side: Floats | None = None
     mapping: mmap.mmap | None = None
 
+    @classmethod
+    def of_pieces(cls, pieces: Sequence[Ids], pad_id: int) -> "TokenTable":
+        """Lay the ids of texts, `[tokens]` each, special tokens included, behind each other."""
+        ids = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
+        return cls(ids, np.cumsum([0, *map(len, pieces)], dtype=np.int64), pad_id)
+
     @property
     def lengths(self) -> IntArray:
         """`[texts]`, int64, tokens of each text."""
@@ -83,8 +89,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens:
         np.array([first, *found.ids[: max_tokens - SPECIAL], last], dtype=np.int32)
         for found in encodings(tokenizer, texts)
     ]
-    ids = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
-    return TokenTable(ids, np.cumsum([0, *map(len, pieces)], dtype=np.int64), pad)
+    return TokenTable.of_pieces(pieces, pad)
 
 
 def encodings(
@@ -96,7 +101,7 @@ def encodings(
         tokenizer: A fast one. Works with its backend: a call of the tokenizer has the characters' places found whether
             it gives them or not, and takes twice the time.
         texts: What to encode.
-        with_places: Whether `offsets`, the characters that each token stands for, are to be found.
+        with_places: Whether `offsets` and `word_ids`, the characters and the word of each token, are to be found.
 
     Yields:
         One encoding for each text, in order.

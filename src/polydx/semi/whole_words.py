@@ -70,8 +70,7 @@ def encode_words(
                 numbers.append(np.concatenate([[NO_WORD], text_words[part], [NO_WORD]], dtype=np.int32))
     if not ids:
         raise UserError("records", "the tokenizer knows no word of the texts", "use an encoder of their language")
-    starts = np.cumsum([0, *(len(part) for part in ids)], dtype=np.int64)
-    return WordTokens(TokenTable(np.concatenate(ids), starts, pad), np.concatenate(numbers))
+    return WordTokens(TokenTable.of_pieces(ids, pad), np.concatenate(numbers))
 
 
 def _jieba_numbers(text: str, encoding: Encoding) -> npt.NDArray[np.int32]:
