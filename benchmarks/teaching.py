@@ -171,7 +171,7 @@ def open_ledger(options: argparse.Namespace) -> Ledger:
     if options.epochs is not None:
         settings = load_settings(source.settings, [f"distil.epochs={options.epochs}"])
     depth = AutoConfig.from_pretrained(source.encoder(settings.distil.encoder)).num_hidden_layers
-    first, most = settings.run.seed, int(read_folds(source.folds).fold_of_row(repeat=0).max()) + 1
+    first, most = settings.run.seed, read_folds(source.folds).count
     ledger = Ledger(
         source,
         options.output or source.root.with_name(f"{options.run}-teaching"),

@@ -10,12 +10,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from neighbours import neighbourhood_of
 from polydx.ensemble.calibration import cross_fitted, fit_calibration
 from polydx.ensemble.candidates import Candidate, Inputs, single
 from polydx.ensemble.fusions import FUSIONS, fusion_candidates
+from polydx.ensemble.neighbourhood import Neighbourhood
 from polydx.ensemble.record_features import no_features
 from polydx.ensemble.selection import judge_candidate
-from polydx.ensemble.stack_candidates import RecordContext, oof_opinions
+from polydx.ensemble.stack_candidates import RecordContext, stacked
 from polydx.ensemble.stacking import StackerRecipe
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.ensemble.weights import fit_label_weights
@@ -62,9 +64,12 @@ def random_targets(seed=5, rows=ROWS):
 
 
 def fusions(inputs, method="platt"):
-    rows, test_rows = inputs.oof.shape[1], inputs.test.shape[2]
-    context = RecordContext(no_features(rows), no_features(test_rows), np.zeros(rows), np.zeros(test_rows), ())
-    return fusion_candidates(FUSIONS, inputs, context, RECIPE, prior=5.0, calibration=method)
+    return fusion_candidates(FUSIONS, inputs, context_of(inputs), RECIPE, prior=5.0, calibration=method)
+
+
+def context_of(inputs, neighbourhood=None):
+    near = neighbourhood or neighbourhood_of(inputs)
+    return RecordContext(no_features(len(near.oof_numbers)), no_features(len(near.test_numbers)), near)
 
 
 def rule_of(method: ThresholdMethod = "shrunk"):
@@ -239,8 +244,8 @@ def test_opinions_of_other_folds_do_not_reach_a_row():
     inputs = inputs_of(random_targets(rows=12), test_rows=6)
     inputs = dataclasses.replace(inputs, test=draw.random((3, FOLDS, 6, LABELS)).astype(np.float32))
     numbers, test_numbers = draw.permutation(18)[:12].astype(float), np.arange(6) * 3.0 + 0.5
-    context = RecordContext(no_features(12), no_features(6), numbers, test_numbers, (2,))
-    found = oof_opinions(inputs, context)
+    near = neighbourhood_of(inputs, numbers, test_numbers, (2,))
+    found = near.opinions()
     for row in range(12):
         fold = inputs.fold_of_row[row]
         own = (inputs.fold_of_row == fold) & (numbers != numbers[row])
@@ -253,4 +258,50 @@ def test_opinions_of_other_folds_do_not_reach_a_row():
         np.testing.assert_allclose(found[0, row], expected, rtol=1e-5)
     inputs.oof[:, inputs.fold_of_row != 0] = draw.random((3, 9, LABELS))
     mine = inputs.fold_of_row == 0
-    np.testing.assert_array_equal(oof_opinions(inputs, context)[:, mine], found[:, mine])
+    np.testing.assert_array_equal(near.opinions()[:, mine], found[:, mine])
+
+
+def gossips(repeats=1, folds=3, rows=240, seed=3):
+    """Records of nothing but chance, a test record beside each, and a member that learns its rows by heart.
+
+    It says the labels of a row that it learnt from of that row and of the test record beside it; of others the rates.
+
+    Returns:
+        What it says, on outer folds that are not its own, and the neighbourhood.
+    """
+    draw = np.random.default_rng(seed)
+    targets = random_targets(seed, rows)
+    dealt = make_folds(
+        ["" for _ in targets],
+        targets.astype(np.float32),
+        np.arange(rows),
+        scheme="repeated",
+        folds=folds,
+        repeats=repeats,
+        holdout_share=0.2,
+        seed=seed,
+    )
+    by_heart = [np.where(dealt.training(job)[:, None], targets, 0.1).astype(np.float32) for job in range(dealt.jobs)]
+    validation = [said[dealt.validation(job)] for job, said in enumerate(by_heart)]
+    first = dealt.first_repeat()
+    oof, once = dealt.out_of_fold(validation)[None], first.out_of_fold(validation[:folds])[None]
+    numbers, outer = draw.permutation(rows) * 10.0, draw.permutation(rows) % FOLDS
+    test, test_once = dealt.of_other_rows(by_heart)[None], first.of_other_rows(by_heart[:folds])[None]
+    inputs = Inputs(("gossip",), oof, test, targets, outer)
+    return inputs, Neighbourhood(numbers, numbers + 1, (1,), dealt.fold_of_row(0), once, test_once)
+
+
+def stacked_by_numbers(inputs, near):
+    return decisions(inputs, stacked(inputs, context_of(inputs, near), RECIPE), rule_of())
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_a_neighbour_by_a_model_that_learnt_the_row_scores_above_chance_and_that_of_its_own_fold_does_not(repeats):
+    """Outer folds are not the members' where those are few; and what is averaged over repeats has learnt every row."""
+    inputs, near = gossips(repeats)
+    assert not better_than_chance(stacked_by_numbers(inputs, near), inputs.targets)
+    leaks = [dataclasses.replace(near, fold_of_row=inputs.fold_of_row % near.test.shape[1])]
+    if repeats > 1:
+        leaks += [dataclasses.replace(near, oof=inputs.oof, test=inputs.test)]
+    for leaking in leaks:
+        assert better_than_chance(stacked_by_numbers(inputs, leaking), inputs.targets)

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from neighbours import neighbourhood_of
 from polydx.ensemble.candidates import Inputs
 from polydx.ensemble.combination import fit_combination
 from polydx.ensemble.fusions import fusion_candidates
@@ -38,7 +39,7 @@ def inputs():
 
 
 def candidate(name, inputs):
-    context = RecordContext(no_features(ROWS), no_features(TEST_ROWS), np.zeros(ROWS), np.zeros(TEST_ROWS), ())
+    context = RecordContext(no_features(ROWS), no_features(TEST_ROWS), neighbourhood_of(inputs))
     return fusion_candidates([name], inputs, context, RECIPE, prior=PRIOR, calibration="platt")[name]
 
 
@@ -152,7 +153,7 @@ def test_the_logistic_stacker_beats_the_mean_where_members_lie_differently():
     oof = np.stack([honest, opposite]).astype(np.float32)
     folds = np.arange(2000) % FOLDS
     two = Inputs(("honest", "liar"), oof, oof[:, None, :10], targets, folds)
-    context = RecordContext(no_features(2000), no_features(10), np.zeros(2000), np.zeros(10), ())
+    context = RecordContext(no_features(2000), no_features(10), neighbourhood_of(two))
     made = fusion_candidates(["mean", "logistic"], two, context, RECIPE, prior=PRIOR, calibration="platt")
     hidden = folds == 1
     scores = {name: macro_f1(found.held_out(HIDDEN)[hidden] >= 0.5, targets[hidden]) for name, found in made.items()}

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from neighbours import neighbourhood_of
 from polydx.ensemble.candidates import Inputs, single
 from polydx.ensemble.fusion import arithmetic_mean
 from polydx.ensemble.fusions import unfitted
@@ -34,11 +35,12 @@ def inputs_of(targets, seed=0, jobs=4, test_rows=50):
     return Inputs(("a", "b", "c"), opinions(targets, (3, rows, labels)), test, targets, np.arange(rows) % 4)
 
 
-def context_of(rows, test_rows=50, widths=(1, 4)):
+def context_of(inputs, widths=(1, 4)):
+    rows, test_rows = len(inputs.targets), inputs.test.shape[2]
     draw = np.random.default_rng(3)
     features = [RecordFeatures(("age",), draw.random((n, 1)).astype(np.float32), ()) for n in (rows, test_rows)]
     numbers = draw.permutation(rows + test_rows).astype(float)
-    return RecordContext(features[0], features[1], numbers[:rows], numbers[rows:], widths)
+    return RecordContext(*features, neighbourhood_of(inputs, numbers[:rows], numbers[rows:], widths))
 
 
 def judge(inputs, context):
@@ -59,8 +61,8 @@ def random_targets(rows=400, labels=6, seed=5):
 def test_no_decision_of_a_fold_moves_with_that_folds_labels():
     """Not the fusion's, the thresholds', the neighbours', nor the choice's: the labels of fold 2 are turned over."""
     targets = random_targets(rows=240)
-    inputs, context = inputs_of(targets), context_of(240)
-    rows = inputs.fold_of_row == 2
+    inputs = inputs_of(targets)
+    context, rows = context_of(inputs), inputs.fold_of_row == 2
     changed = Inputs(inputs.names, inputs.oof, inputs.test, targets ^ rows[:, None], inputs.fold_of_row)
     (before, choice), (after, other_choice) = judge(inputs, context), judge(changed, context)
     assert len(before) == 6
@@ -76,7 +78,7 @@ def test_permuted_labels_leave_chance_on_every_path():
     inputs = inputs_of(targets)
     permuted = targets[np.random.default_rng(8).permutation(len(targets))]
     judgements, choice = judge(
-        Inputs(inputs.names, inputs.oof, inputs.test, permuted, inputs.fold_of_row), context_of(400)
+        Inputs(inputs.names, inputs.oof, inputs.test, permuted, inputs.fold_of_row), context_of(inputs)
     )
     chance = best_constant_prediction_f1(permuted)
     for decided in [choice.decided, *(judgement.decided for judgement in judgements.values())]:
@@ -86,7 +88,8 @@ def test_permuted_labels_leave_chance_on_every_path():
 
 def test_fusion_beats_its_members_and_the_choice_finds_the_best():
     targets = random_targets(rows=800)
-    judgements, choice = judge(inputs_of(targets), context_of(800))
+    inputs = inputs_of(targets)
+    judgements, choice = judge(inputs, context_of(inputs))
     scores = {name: macro_f1(judgement.decided, targets) for name, judgement in judgements.items()}
     assert max(scores["weighted"], scores["lightgbm"]) > max(scores[name] for name in "abc") + 0.02
     assert choice.name in {"weighted", "lightgbm"}
@@ -111,7 +114,8 @@ def test_thresholds_fitted_on_the_scored_rows_show_as_optimism():
 
 def test_the_ledger_holds_every_entry_and_every_difference():
     targets = random_targets(rows=240)
-    judgements, choice = judge(inputs_of(targets), context_of(240))
+    inputs = inputs_of(targets)
+    judgements, choice = judge(inputs, context_of(inputs))
     names = [f"label {index}" for index in range(6)]
     ledger = make_ledger(judgements, choice, targets, names, samples=100, seed=0)
     assert set(ledger["members"]) == {"a", "b", "c"}

@@ -8,6 +8,7 @@ import pytest
 from polydx.ensemble import row_sampling, stacking
 from polydx.ensemble.combination import combine, fit_combination
 from polydx.ensemble.fusion import arithmetic_mean
+from polydx.ensemble.neighbourhood import Neighbourhood
 from polydx.ensemble.record_features import RecordFeatures, no_features
 from polydx.ensemble.stack_columns import StackColumns, StackInputs, column_kind, column_names
 from polydx.ensemble.stacking import StackerRecipe, fit_stacker
@@ -126,8 +127,9 @@ def test_importance_names_every_column_once():
 
 
 def test_every_column_is_of_a_kind():
+    views = Neighbourhood(np.ones(1), np.ones(1), (3, 10), np.zeros(1, int), *np.zeros((2, 1, 1, 1))).names()
     records = RecordFeatures(("age_years", "characters_text", "category_label"), np.zeros((1, 3), np.float32), (2,))
-    names = column_names(["bert.round0", "label"], [3, 10], records, 2)
+    names = column_names(["bert.round0", "label"], views, records, 2)
     assert dict(Counter(column_kind(name) for name in names)) == {
         "members' log-odds": 2,
         "neighbours' labels": 5,

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polydx.errors import UserError
-from polydx.judge.folds import FOLD, NEVER_VALIDATED, Folds, coverage, make_folds, read_folds
+from polydx.judge.folds import FOLD, NEVER_VALIDATED, Folds, make_folds, read_folds
 
 
 def deal(targets, groups=None, **changes):
@@ -84,16 +84,15 @@ def test_out_of_fold_of_a_holdout_leaves_other_rows_unknown():
     assert (made.table[FOLD] == NEVER_VALIDATED).sum() == (~made.scored()).sum()
 
 
-def test_coverage_counts_groups_beside_rows():
-    targets = np.zeros((12, 2), dtype=np.float32)
-    targets[:3, 0] = 1
-    targets[::2, 1] = 1
-    groups = np.array([0, 0, 0, *range(1, 10)])
-    first, second = coverage(deal(targets, groups, folds=3), targets, groups)
-    assert (first.positives, first.groups) == (3, 1)
-    assert (second.positives, second.groups) == (6, 5)
-    assert sorted(first.validation_positives) == [0, 0, 3]
-    assert sum(second.validation_positives) == 6
+def test_other_rows_are_averaged_over_as_many_models_as_those_out_of_fold():
+    made = deal(random_targets(rows=60), scheme="repeated", folds=3)
+    said = np.random.default_rng(0).random((made.jobs, 4, 2)).astype(np.float32)
+    np.testing.assert_allclose(made.of_other_rows(list(said)), (said[:3] + said[3:]) / 2)
+    first = made.first_repeat()
+    assert (made.count, made.jobs, first.jobs) == (3, 6, 3)
+    np.testing.assert_array_equal(first.of_other_rows(list(said[:3])), said[:3])
+    for job in range(3):
+        np.testing.assert_array_equal(first.validation(job), made.validation(job))
 
 
 def test_more_folds_than_groups_is_the_users_fault():

@@ -27,7 +27,8 @@ class Inputs:
     Attributes:
         names: One an input.
         oof: `[inputs, rows, labels]`, float32: of the scored rows, each by models that never saw its label.
-        test: `[inputs, jobs, test rows, labels]`, float32: of the test rows, by each job's model.
+        test: `[inputs, folds, test rows, labels]`, float32: of the test rows, by each fold's models, so that a value
+            is the mean of as many models as one of `oof`.
         targets: `[rows, labels]`, bool.
         fold_of_row: `[rows]`, the outer folds, from 0.
     """
@@ -59,8 +60,8 @@ class Candidate:
 
     Attributes:
         held_out: Probabilities of the scored rows by a fit that saw no label of the hidden folds.
-        test: `[jobs, test rows, labels]`: probabilities of the test rows by a fit on all scored rows, once
-            for each fold job's models. Each is as sharp as the out-of-fold probabilities that thresholds are fitted
+        test: `[folds, test rows, labels]`: probabilities of the test rows by a fit on all scored rows, once
+            for each fold's models. Each is as sharp as the out-of-fold probabilities that thresholds are fitted
             on; their mean is smoother.
         importance: Each column's share of the gain in the fit on all scored rows, largest first; empty where no trees
             are grown.

@@ -8,7 +8,7 @@ import numpy as np
 from polydx.artifacts import Floats
 from polydx.ensemble.candidates import Candidate, Inputs, fusing
 from polydx.ensemble.combination import RIDGE, Coefficients, fit_combination
-from polydx.ensemble.neighbours import Numbers, fold_safe_rates, neighbour_opinions, unlabelled_rates
+from polydx.ensemble.neighbourhood import Neighbourhood
 from polydx.ensemble.odds import logit, probability
 from polydx.ensemble.record_features import RecordFeatures
 from polydx.ensemble.stack_columns import StackInputs, column_names
@@ -24,16 +24,12 @@ class RecordContext:
     Attributes:
         oof: Features of the scored rows.
         test: Features of the test rows.
-        oof_numbers: `[rows]`, float64, record numbers of the scored rows.
-        test_numbers: `[test rows]`, float64.
-        widths: Widths of the neighbourhoods by record number; none where they are off.
+        neighbourhood: The records' neighbours by number.
     """
 
     oof: RecordFeatures
     test: RecordFeatures
-    oof_numbers: Numbers
-    test_numbers: Numbers
-    widths: tuple[int, ...]
+    neighbourhood: Neighbourhood
 
 
 def logistic(inputs: Inputs) -> Candidate:
@@ -60,13 +56,15 @@ def stacked(inputs: Inputs, context: RecordContext, recipe: StackerRecipe) -> Ca
 
     Where its trees stop early, they are watched on the first fold that may be seen.
 
-    The neighbours' label rates of the test rows come in once for each outer fold, without its labels; fold job j is
-    given those without fold j. What the members say stands in for the labels left out.
+    The neighbours' label rates of the test rows come in once for each outer fold, without its labels; what models say
+    of the test rows is joined by those without one outer fold after the other. What the members say stands in for the
+    labels left out.
     """
-    opinions = functools.cache(lambda: oof_opinions(inputs, context))
+    near = context.neighbourhood
+    opinions = functools.cache(near.opinions)
 
     def stacker_inputs(hidden: Hidden) -> StackInputs:
-        rates = fold_safe_rates(context.oof_numbers, inputs.targets, inputs.fold_of_row, hidden, context.widths)
+        rates = near.rates(inputs.targets, inputs.fold_of_row, hidden)
         return StackInputs(inputs.oof, np.concatenate([rates, opinions()]), context.oof)
 
     @functools.cache
@@ -80,47 +78,16 @@ def stacked(inputs: Inputs, context: RecordContext, recipe: StackerRecipe) -> Ca
         return fit(hidden).predict(stacker_inputs(hidden))
 
     def test() -> Floats:
-        rates = unlabelled_rates(
-            context.test_numbers, context.oof_numbers, inputs.targets, inputs.fold_of_row, context.widths
-        )
+        rates = near.test_rates(inputs.targets, inputs.fold_of_row)
 
-        def test_inputs(job: int) -> StackInputs:
-            fold = job % len(rates)
-            opinions = _opinions(inputs, context, context.test_numbers, fold, job)
-            return StackInputs(inputs.test[:, job], np.concatenate([rates[fold], opinions]), context.test)
+        def test_inputs(fold: int) -> StackInputs:
+            views = np.concatenate([rates[fold % len(rates)], near.test_opinions(fold)])
+            return StackInputs(inputs.test[:, fold], views, context.test)
 
-        return np.stack([fit(NOTHING_HIDDEN).predict(test_inputs(job)) for job in range(inputs.test.shape[1])])
+        return np.stack([fit(NOTHING_HIDDEN).predict(test_inputs(fold)) for fold in range(inputs.test.shape[1])])
 
     def importance() -> dict[str, float]:
         stacker = fit(NOTHING_HIDDEN)
-        return stacker.importance(column_names(inputs.names, context.widths, context.oof, stacker.related.shape[1]))
+        return stacker.importance(column_names(inputs.names, near.names(), context.oof, stacker.related.shape[1]))
 
     return Candidate(held_out, test, importance)
-
-
-def oof_opinions(inputs: Inputs, context: RecordContext) -> Floats:
-    """What the members say of the scored rows' neighbours: `[widths, rows, labels]`; no label is looked at."""
-    opinions = np.empty((len(context.widths), *inputs.targets.shape), dtype=np.float32)
-    for fold in range(int(inputs.fold_of_row.max()) + 1):
-        rows = inputs.fold_of_row == fold
-        job = fold % inputs.test.shape[1]
-        opinions[:, rows] = _opinions(inputs, context, context.oof_numbers[rows], fold, job)
-    return opinions
-
-
-def _opinions(inputs: Inputs, context: RecordContext, numbers: Numbers, fold: int, job: int) -> Floats:
-    """What the members say of the neighbours in one fold and among the test rows.
-
-    Other folds' neighbours are left out: what models say of them comes from the described rows' own labels, and the
-    label rates know better. So a fold's rows hear only models that saw none of that fold's labels, save by stacking's
-    second-order path where the members have several repeats or other folds than the outer ones.
-    """
-    rows = inputs.fold_of_row == fold
-    return neighbour_opinions(
-        numbers,
-        context.oof_numbers[rows],
-        context.test_numbers,
-        inputs.oof[:, rows],
-        inputs.test[:, job],
-        context.widths,
-    )

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from polydx.artifacts import Floats
-from polydx.ensemble.neighbours import view_names
 from polydx.ensemble.odds import logit
 from polydx.ensemble.record_features import RecordFeatures
 from polydx.judge.metrics import Mask
@@ -86,12 +85,11 @@ class StackColumns:
         return [first - 1, *(first + index for index in self._records.categorical)]
 
 
-def column_names(members: Sequence[str], widths: Sequence[int], records: RecordFeatures, related: int) -> list[str]:
+def column_names(members: Sequence[str], views: Sequence[str], records: RecordFeatures, related: int) -> list[str]:
     """What the stacker's columns are called, in their order."""
     return [
         *(f"log-odds by {member}" for member in members),
-        *view_names(widths),
-        *(f"opinions by a kernel of {width} numbers" for width in widths),
+        *views,
         *(f"log-odds of related label {place + 1}" for place in range(related)),
         "highest log-odds of the record",
         "expected labels of the record",

@@ -50,7 +50,7 @@ class Folds:
     def jobs(self) -> int:
         """Fold jobs over all repeats."""
         assignment = self._assignment()
-        return len(assignment) * (int(assignment.max()) + 1)
+        return len(assignment) * self.count
 
     def validation(self, job: int) -> Mask:
         """Rows that this job is scored on: `[training rows]`, bool.
@@ -61,13 +61,22 @@ class Folds:
         if not 0 <= job < self.jobs:
             raise IndexError(f"fold job {job} of {self.jobs}")
         assignment = self._assignment()
-        repeat, fold = divmod(job, int(assignment.max()) + 1)
+        repeat, fold = divmod(job, self.count)
         mask: Mask = assignment[repeat] == fold
         return mask
 
     def training(self, job: int) -> Mask:
         """Rows that this job may learn from, all that it does not validate: `[training rows]`, bool."""
         return ~self.validation(job)
+
+    @property
+    def count(self) -> int:
+        """Folds of a repeat."""
+        return int(self._assignment().max()) + 1
+
+    def first_repeat(self) -> "Folds":
+        """The first repeat alone."""
+        return Folds(self.table[self.table[REPEAT] == 0])
 
     def scored(self) -> Mask:
         """Rows that some job validates: `[training rows]`, bool."""
@@ -97,6 +106,20 @@ class Folds:
             total[mask] += array
             count[mask] += 1
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).astype(np.float32)
+
+    def of_other_rows(self, arrays: Sequence[Floats]) -> Floats:
+        """What the jobs say of rows that none of them validates, averaged over repeats as `out_of_fold` is.
+
+        Thresholds and whatever else is fitted out of fold is used on these: means of fewer models would be sharper.
+
+        Args:
+            arrays: One `[rows, labels]` array a job, in job order.
+
+        Returns:
+            `[folds, rows, labels]`, float32.
+        """
+        averaged: Floats = np.stack(arrays).reshape(-1, self.count, *arrays[0].shape).mean(axis=0)
+        return averaged
 
 
 def read_folds(path: Path) -> Folds:
@@ -211,31 +234,3 @@ def _holdout(strata: Mask, share: float, state: int) -> Integers:
     _, validation = next(splitter.split(strata, strata))
     fold[validation] = 0
     return fold
-
-
-@dataclass(frozen=True)
-class LabelCoverage:
-    """How one label is spread over the fold jobs.
-
-    Attributes:
-        positives: Rows with the label.
-        groups: Groups of duplicates with the label; groups can't be parted, so these are what is dealt.
-        validation_positives: Rows with the label among the validation rows of each job.
-    """
-
-    positives: int
-    groups: int
-    validation_positives: tuple[int, ...]
-
-
-def coverage(folds: Folds, targets: npt.NDArray[np.float32], groups: Integers) -> list[LabelCoverage]:
-    """Count each label's positives in each fold job, in label order."""
-    per_job = np.stack([targets[folds.validation(job)].sum(axis=0) for job in range(folds.jobs)])
-    return [
-        LabelCoverage(
-            int(targets[:, label].sum()),
-            len(np.unique(groups[targets[:, label] > 0])),
-            tuple(int(count) for count in per_job[:, label]),
-        )
-        for label in range(targets.shape[1])
-    ]

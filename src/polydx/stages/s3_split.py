@@ -7,7 +7,8 @@ import numpy as np
 from polydx.artifacts import replacing, write_json
 from polydx.config import Split
 from polydx.contest.records import DUPLICATE_GROUP, ID, TRAIN, read_records
-from polydx.judge.folds import coverage, make_folds
+from polydx.judge.coverage import coverage
+from polydx.judge.folds import make_folds
 from polydx.paths import RunPaths
 
 

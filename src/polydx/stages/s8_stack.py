@@ -5,25 +5,23 @@ import shutil
 import sys
 
 import numpy as np
-import pandas as pd
 
-from polydx.artifacts import Array, Floats, read_array, write_array, write_json
+from polydx.artifacts import Array, write_array, write_json
 from polydx.config import Stack
-from polydx.contest.records import DUPLICATE_GROUP, RECORD_NUMBER, TEST, TRAIN, Records, read_records
+from polydx.contest.records import DUPLICATE_GROUP, TRAIN, read_records
 from polydx.ensemble.candidates import Candidate, Inputs, single
 from polydx.ensemble.fusions import fusion_candidates
 from polydx.ensemble.ledger import FINAL, STUDENT, make_ledger
-from polydx.ensemble.record_features import no_features, record_features
 from polydx.ensemble.selection import Choice, Judgement, choose, judge_candidate
 from polydx.ensemble.stack_candidates import RecordContext
 from polydx.ensemble.stacking import StackerRecipe
 from polydx.ensemble.thresholds import DecisionRule
-from polydx.errors import UserError
-from polydx.judge.folds import Folds, Integers, read_folds, refuse_parted_duplicates
+from polydx.judge.folds import read_folds, refuse_parted_duplicates
 from polydx.judge.metrics import Mask, macro_f1
 from polydx.judge.nested import NestedFolds, outer_folds
-from polydx.paths import FoldFiles, RunPaths
+from polydx.paths import RunPaths
 from polydx.progress import Reporter
+from polydx.stages.stack_inputs import input_files, read_context, read_inputs
 
 
 def run(
@@ -51,11 +49,11 @@ def run(
     groups = records.part(TRAIN)[DUPLICATE_GROUP].to_numpy(dtype=np.int64)
     refuse_parted_duplicates(folds, groups, str(paths.folds))
     scored = folds.scored()
-    files = _input_files(paths, members, rounds, student, folds.jobs)
-    inputs = _read_inputs(files, records.targets(), groups, folds, seed)
-    context = _context(records, scored, stack)
+    files = input_files(paths, members, rounds, student, folds.jobs)
+    inputs = read_inputs(files, folds, outer_folds(folds, records.targets(), groups, seed), records.targets() > 0)
+    context = read_context(records, files, folds, inputs, stack)
 
-    singles = {name: single(inputs, index) for index, name in enumerate(files)}
+    singles = {name: single(inputs, index) for index, name in enumerate(inputs.names)}
     cores = cores or os.cpu_count() or 1
     fusions = _fusions(inputs, context, stack, cores, seed)
     candidates = singles | fusions
@@ -84,42 +82,6 @@ def run(
     write_json(paths.ledger, ledger | {"importance": importance})
     score = macro_f1(choice.decided, inputs.targets)
     print(f"s8 stack: {choice.name} of {len(candidates)} candidates, out-of-fold macro-F1 {score:.4f}", file=sys.stderr)
-
-
-def _input_files(
-    paths: RunPaths, members: tuple[str, ...], rounds: int, student: bool, jobs: int
-) -> dict[str, list[FoldFiles]]:
-    """Each input's fold models, by ledger name."""
-    files = {
-        f"{member}.round{number}": [paths.fold_model(member, number, job) for job in range(jobs)]
-        for member in members
-        for number in range(rounds + 1)
-    }
-    return files | ({STUDENT: [paths.student(job) for job in range(jobs)]} if student else {})
-
-
-def _read_inputs(
-    files: dict[str, list[FoldFiles]], targets: Floats, groups: Integers, folds: Folds, seed: int
-) -> Inputs:
-    scored = folds.scored()
-    oof = [folds.out_of_fold([read_array(job.validation) for job in jobs])[scored] for jobs in files.values()]
-    test = [np.stack([read_array(job.test) for job in jobs]) for jobs in files.values()]
-    fold_of_row = outer_folds(folds, targets, groups, seed)
-    return Inputs(tuple(files), np.stack(oof), np.stack(test), targets[scored] > 0, fold_of_row)
-
-
-def _context(records: Records, scored: Mask, stack: Stack) -> RecordContext:
-    """What the stacker may know of the scored rows and the test rows."""
-    train, test = records.part(TRAIN)[scored], records.part(TEST)
-    numbers, test_numbers = (part[RECORD_NUMBER].to_numpy(dtype=np.float64) for part in (train, test))
-    if stack.record_number and np.isnan(numbers).all():
-        problem = "no training record has one: no id ends in digits, or contest.columns.order is empty"
-        raise UserError("stack.record_number", problem, "name a column in contest.columns.order, or set it to false")
-    both = pd.concat([train, test])
-    features = record_features(both) if stack.record_features else no_features(len(both))
-    is_train = np.arange(len(both)) < len(train)
-    widths = stack.neighbour_widths if stack.record_number else ()
-    return RecordContext(features.take(is_train), features.take(~is_train), numbers, test_numbers, widths)
 
 
 def _fusions(inputs: Inputs, context: RecordContext, stack: Stack, cores: int, seed: int) -> dict[str, Candidate]:
