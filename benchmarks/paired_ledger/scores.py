@@ -13,7 +13,7 @@ from polydx.config import Settings
 from polydx.contest.records import DUPLICATE_GROUP, LABELS, PART, TRAIN, read_records
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.folds import make_folds, read_folds
-from polydx.judge.intervals import Interval, interval, resampled_macro_f1
+from polydx.judge.intervals import Interval, paired_interval, resampled_macro_f1
 from polydx.judge.metrics import Mask, Scores, macro_f1
 from polydx.judge.nested import cross_fitted_decisions
 from polydx.paths import RunPaths
@@ -194,12 +194,13 @@ def cost_ratio(own: JobsBySeed, plain: JobsBySeed) -> float | None:
 def compare(own: Mapping[int, Scored], plain: Mapping[int, Scored], setting: str | None, cost: float | None) -> Entry:
     """Compare a way of training with the baseline, both by seed, over its own seeds."""
     by_seed = [own[seed].macro_f1 - plain[seed].macro_f1 for seed in own]
+    difference = float(np.mean(by_seed))
     resampled = np.mean([own[seed].resampled - plain[seed].resampled for seed in own], axis=0)
     return {
         "setting": setting,
         "macro_f1": float(np.mean([each.macro_f1 for each in own.values()])),
-        "difference": float(np.mean(by_seed)),
-        "interval": interval(resampled),
+        "difference": difference,
+        "interval": paired_interval(resampled, difference),
         "by_seed": by_seed,
         "cost": cost,
     }

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from polydx.judge.entries import label_rows, score_entry, scores_on_test
-from polydx.judge.intervals import interval, resampled_macro_f1
+from polydx.judge.intervals import resampled_macro_f1, score_interval
 from polydx.judge.metrics import summary
 
 
@@ -21,7 +21,7 @@ def test_an_entry_holds_honest_and_flattered_scores_and_waits_for_the_test():
     found = scores_on_test(entry, decided[:100], targets[:100], resampled)
     assert found.keys() == waiting
     assert found["oof_minus_test"] == pytest.approx(entry["oof_macro_f1"] - found["test_macro_f1"])
-    assert found["test_interval"] == interval(resampled)
+    assert found["test_interval"] == score_interval(resampled, found["test_macro_f1"])
 
 
 def test_an_entry_without_a_score_has_no_gap():

@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from polydx.judge.intervals import difference_interval, macro_f1_interval
+from polydx.judge.intervals import difference_interval, macro_f1_interval, resampled_macro_f1
 from polydx.judge.metrics import macro_f1
 
 
@@ -21,8 +21,40 @@ def test_the_interval_is_that_of_a_plain_bootstrap():
         rows = draw.integers(0, len(targets), len(targets))
         plain.append(macro_f1(decided[rows], targets[rows]))
     found = macro_f1_interval(decided, targets, samples=2000, seed=2)
-    np.testing.assert_allclose(found, np.quantile(plain, [0.025, 0.975]), atol=0.004)
+    bias = np.mean(plain) - macro_f1(decided, targets)
+    np.testing.assert_allclose(found, np.quantile(plain, [0.025, 0.975]) - bias, atol=0.004)
     assert found[0] < macro_f1(decided, targets) < found[1]
+
+
+def long_tailed(seed, rows=600, labels=60):
+    """Labels of 1 to 30 records in expectation, of which seven in ten are found."""
+    draw = np.random.default_rng(seed)
+    targets = draw.random((rows, labels)) < np.geomspace(1, 30, labels) / rows
+    decided = np.where(targets, draw.random((rows, labels)) < 0.7, draw.random((rows, labels)) < 0.3 * targets.mean(0))
+    return decided, targets
+
+
+def test_intervals_hold_the_expected_score_where_labels_are_rare():
+    """The planted fault: without the bootstrap's bias taken off most of them lie below it."""
+    tables = [long_tailed(seed) for seed in range(100)]
+    expected = np.mean([macro_f1(decided, targets) for decided, targets in tables])
+    held, held_unmoved = 0, 0
+    for decided, targets in tables:
+        low, high = macro_f1_interval(decided, targets, samples=200, seed=0)
+        resampled = resampled_macro_f1(decided, targets, samples=200, seed=0)
+        unmoved = np.quantile(resampled, [0.025, 0.975])
+        assert low < macro_f1(decided, targets) < high
+        held += low <= expected <= high
+        held_unmoved += unmoved[0] <= expected <= unmoved[1]
+    assert held >= 85 and held_unmoved <= 70
+
+
+def test_no_interval_leaves_what_a_score_can_be():
+    targets = np.eye(8, dtype=bool)
+    low, high = macro_f1_interval(targets, targets, samples=200, seed=0)
+    assert low < high == 1.0
+    assert macro_f1_interval(~targets & False, targets, samples=200, seed=0) == (0.0, 0.0)
+    assert difference_interval(targets, ~targets & False, targets, samples=200, seed=0)[1] == 1.0
 
 
 def test_chunks_do_not_change_the_answer(monkeypatch):

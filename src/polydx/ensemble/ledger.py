@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from polydx.ensemble.fusions import FUSIONS, MEAN
 from polydx.ensemble.selection import Choice, Judgement
 from polydx.judge.entries import Difference, Entry, label_rows, score_entry
-from polydx.judge.intervals import interval, resampled_macro_f1
+from polydx.judge.intervals import paired_interval, resampled_macro_f1
 from polydx.judge.metrics import Mask, Scores, best_constant_prediction_f1, macro_f1
 
 FINAL, STUDENT = "final", "student"
@@ -69,5 +69,5 @@ def make_ledger(
 
 
 def _difference(honest: Mapping[str, float], resampled: Mapping[str, Scores], name: str, other: str) -> Difference:
-    between = interval(resampled[name] - resampled[other])
-    return {"difference": honest[name] - honest[other], "interval": between}
+    difference = honest[name] - honest[other]
+    return {"difference": difference, "interval": paired_interval(resampled[name] - resampled[other], difference)}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from polydx.judge.intervals import Interval, interval
+from polydx.judge.intervals import Interval, score_interval
 from polydx.judge.metrics import BETA, Mask, Scores, label_scores, macro_f1, summary
 
 OOF, TEST = "oof_", "test_"
@@ -35,7 +35,7 @@ def score_entry(decided: Mask, flattered: Mask, targets: Mask, resampled: Scores
     scores = summary(decided, targets)
     return {
         **{f"{OOF}{name}": score for name, score in scores.items()},
-        f"{OOF}interval": interval(resampled),
+        f"{OOF}interval": score_interval(resampled, scores["macro_f1"]),
         f"optimistic_{OOF}macro_f1": macro_f1(flattered, targets),
         **dict.fromkeys(f"{TEST}{name}" for name in scores),
         f"{TEST}interval": None,
@@ -60,7 +60,7 @@ def scores_on_test(entry: Mapping[str, object], decided: Mask, targets: Mask, re
         raise TypeError(f"an out-of-fold macro-F1 of {oof!r}")
     return {
         **{f"{TEST}{name}": score for name, score in scores.items()},
-        f"{TEST}interval": interval(resampled),
+        f"{TEST}interval": score_interval(resampled, scores["macro_f1"]),
         GAP: oof - scores["macro_f1"],
     }
 

@@ -1,8 +1,13 @@
-"""Bootstrap intervals over records: how far a macro-F1, or the difference of two, could move with other records."""
+"""Bootstrap intervals over records: how far a macro-F1, or the difference of two, could move with other records.
+
+A resample lacks some records of a rare label, often all of them, and a label without a record counts 0: macro-F1 on
+resamples lies below the score that they surround. That bias, as the bootstrap itself tells it (Efron and Tibshirani
+1993, section 10.2), is taken off, or the interval of a score with many rare labels would lie beside it.
+"""
 
 import numpy as np
 
-from polydx.judge.metrics import Mask, Scores, ratio
+from polydx.judge.metrics import Mask, Scores, macro_f1, ratio
 
 LEVEL = 0.95
 """Share of the resamples that an interval holds."""
@@ -12,7 +17,7 @@ Interval = tuple[float, float]
 
 
 def macro_f1_interval(decided: Mask, targets: Mask, *, samples: int, seed: int) -> Interval:
-    """Percentile interval of macro-F1 over all labels when records are drawn again with replacement.
+    """Interval of macro-F1 over all labels when records are drawn again with replacement.
 
     Args:
         decided: `[rows, labels]`, bool.
@@ -20,20 +25,34 @@ def macro_f1_interval(decided: Mask, targets: Mask, *, samples: int, seed: int) 
         samples: Resamples.
         seed: Seed of the resamples; equal seeds draw the same rows, whatever the decisions.
     """
-    return interval(resampled_macro_f1(decided, targets, samples=samples, seed=seed))
+    resampled = resampled_macro_f1(decided, targets, samples=samples, seed=seed)
+    return score_interval(resampled, macro_f1(decided, targets))
 
 
 def difference_interval(first: Mask, second: Mask, targets: Mask, *, samples: int, seed: int) -> Interval:
-    """Percentile interval of macro-F1 of `first` minus that of `second` on the same resampled records."""
+    """Interval of macro-F1 of `first` minus that of `second` on the same resampled records."""
     of_first, of_second = (
         resampled_macro_f1(decided, targets, samples=samples, seed=seed) for decided in (first, second)
     )
-    return interval(of_first - of_second)
+    difference = macro_f1(first, targets) - macro_f1(second, targets)
+    return paired_interval(of_first - of_second, difference)
 
 
-def interval(values: Scores) -> Interval:
-    """The middle `LEVEL` of values on resamples: `[samples]`; of a paired difference, take it of the differences."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+def score_interval(resampled: Scores, score: float) -> Interval:
+    """Interval of a score in [0, 1] from the same on resamples, `[samples]`."""
+    low, high = _centred(resampled, score)
+    return max(low, 0.0), min(high, 1.0)
+
+
+def paired_interval(resampled: Scores, difference: float) -> Interval:
+    """Interval of a difference of two scores from the differences on the same resamples, `[samples]`."""
+    low, high = _centred(resampled, difference)
+    return max(low, -1.0), min(high, 1.0)
+
+
+def _centred(resampled: Scores, estimate: float) -> Interval:
+    """The middle `LEVEL` of values on resamples, moved by the bootstrap's bias: their mean becomes the estimate."""
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - resampled.mean() + estimate
     return float(low), float(high)
 
 
