@@ -100,7 +100,7 @@ def ours(data: Path, encoder: str, rows: int, epochs: float, tokens: int, frozen
             pseudo_weight=lambda _progress: 0.0,
             adversary=None,
             adversary_start_epoch=0.0,
-            inner_share=None,
+            inner=None,
         )
         trained = time.perf_counter() - started
     started = time.perf_counter()

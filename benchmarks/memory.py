@@ -20,7 +20,19 @@ import torch
 
 from polydx.artifacts import write_json
 from polydx.config import TransformerMember
-from polydx.contest.records import AGE_YEARS, ID, LABELS, PART, PART_ENDS, SECTION_PREFIX, SEX, TEST, TEXT, TRAIN
+from polydx.contest.records import (
+    AGE_YEARS,
+    DUPLICATE_GROUP,
+    ID,
+    LABELS,
+    PART,
+    PART_ENDS,
+    SECTION_PREFIX,
+    SEX,
+    TEST,
+    TEXT,
+    TRAIN,
+)
 from polydx.judge.folds import FOLD, REPEAT
 from polydx.model.encoders import new_encoder, save_folder
 from polydx.model.tokenizers import new_tokenizer
@@ -50,6 +62,7 @@ def make_run(paths: RunPaths, records: int) -> None:
     table = pd.DataFrame(
         {
             ID: [f"r{row}" for row in range(records)],
+            DUPLICATE_GROUP: np.arange(records),
             PART: [TRAIN] * training + [TEST] * (records - training),
             AGE_YEARS: draw.uniform(0, 90, records),
             SEX: draw.choice(["male", "female"], records),

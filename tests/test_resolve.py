@@ -291,6 +291,39 @@ CONTRADICTIONS = {
     ),
     "absent_student": ("distil={enabled: true, encoder: big}", "'big' is not in encoders; choose one of: small"),
     "label_counts": ("stack.min_labels=11", "stack.min_labels: is 11; stay at or below max_labels 10"),
+    "numbers_nobody_reads": (
+        "stack={record_number: true, candidates: [mean]}",
+        "is true, but only the LightGBM stacker looks at it; put lightgbm into stack.candidates",
+    ),
+    "numbers_without_neighbours": (
+        "stack={record_number: true, neighbour_widths: []}",
+        "is true, but there is no neighbourhood; give stack.neighbour_widths",
+    ),
+    "adversary_that_never_starts": (
+        "members.letters={epochs: 2, adversary: {method: fgm, start_epoch: 2}}",
+        "adversary.start_epoch: is 2.0 of 2.0 epochs; start earlier, or set method: none",
+    ),
+    "adversary_that_starts_in_round_0_alone": (
+        "members.letters.adversary={method: fgm, start_epoch: 1}",
+        "adversary.start_epoch: is 1.0 of pseudo.epochs 1.0; start earlier, or go on with pseudo.continue_weights",
+        "pseudo={rounds: 1, epochs: 1, continue_weights: false}",
+    ),
+    "half_a_focus": (
+        "members.letters.losses.focal.focus=0.5",
+        "focal.focus: is 0.5; its gradient would have no bound: give 0, or at least 1",
+    ),
+    "absent_student_layer": (
+        "distil={enabled: true, encoder: small, layers: [0, 9]}",
+        "distil.layers: is [0, 9]; give rising numbers from 0 to",
+    ),
+    "falling_assistant_layers": (
+        "distil={enabled: true, encoder: small, assistant_layers: [1, 0]}",
+        "distil.assistant_layers: is [1, 0]; give rising numbers from 0",
+    ),
+    "long_student": (
+        "distil={enabled: true, encoder: small, max_tokens: 4096}",
+        "distil.max_tokens: is 4096; stay within max_positions",
+    ),
 }
 
 
@@ -310,8 +343,8 @@ def test_long_records_may_exceed_the_positions(mine: Path, override: str) -> Non
 
 @pytest.mark.parametrize("name", sorted(CONTRADICTIONS))
 def test_a_contradiction_names_the_argument_and_the_fix(mine: Path, name: str) -> None:
-    argument, expected = CONTRADICTIONS[name]
-    message = fault(mine, argument)
+    argument, expected, *beside = CONTRADICTIONS[name]
+    message = fault(mine, *beside, argument)
     assert message.startswith(f"argument {argument!r}: ")
     assert expected in message
 

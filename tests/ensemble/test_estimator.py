@@ -94,3 +94,11 @@ def test_what_does_not_fit_is_refused():
         ThresholdClassifier(method="half_f1").fit(probabilities[:, :1] * 3, targets[:, 0])
     with pytest.raises(ValueError, match="'none': choose one of shrunk, pooled, half_f1"):
         ThresholdClassifier(method="none").fit(probabilities, targets)
+    for arguments, expected in (
+        ({"prior": -5}, "prior -5: it is 0 or more"),
+        ({"min_labels": -1}, "min_labels -1: it is 0 or more"),
+        ({"max_labels": 0}, "max_labels 0: it is at least 1 and min_labels, 0"),
+        ({"min_labels": 3, "max_labels": 2}, "max_labels 2: it is at least 1 and min_labels, 3"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            ThresholdClassifier(**arguments).fit(probabilities, targets)

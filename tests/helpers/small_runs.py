@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from polydx.artifacts import replacing, write_json
-from polydx.contest.records import ID, LABELS, PART, TEST, TEXT, TRAIN, UNLABELLED
+from polydx.contest.records import DUPLICATE_GROUP, ID, LABELS, PART, TEST, TEXT, TRAIN, UNLABELLED
 from polydx.judge.folds import FOLD, REPEAT
 from polydx.model.tokenizers import new_tokenizer
 from polydx.paths import FoldFiles, RunPaths
@@ -40,7 +40,8 @@ def small_run(folder: Path, layers: int = 1) -> RunPaths:
     parts = [part for part, rows in PARTS.items() for _ in range(rows)]
     texts = [" ".join(draw.choice(words, draw.integers(4, 12))) for _ in parts]
     labels = [[name for name in LABEL_NAMES if draw.random() < 0.5] if part == TRAIN else [] for part in parts]
-    table = pd.DataFrame({ID: [f"r{row}" for row in range(len(parts))], PART: parts, LABELS: labels, TEXT: texts})
+    ids, alone = [f"r{row}" for row in range(len(parts))], range(len(parts))
+    table = pd.DataFrame({ID: ids, PART: parts, LABELS: labels, TEXT: texts, DUPLICATE_GROUP: alone})
     write_inputs(paths, table, LABEL_NAMES, [row % FOLDS for row in range(PARTS[TRAIN])])
     write_small_encoder(paths.encoder("small"), new_tokenizer("words", texts, 40), layers=layers)
     return paths

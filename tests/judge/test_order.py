@@ -20,8 +20,8 @@ def numbered_by_department(
 
 def test_numbering_by_department_leaks_and_the_row_order_does_not() -> None:
     positions, targets = numbered_by_department(600, np.random.default_rng(0))
-    by_number = order_leak(positions, targets, neighbours=5, permutations=5, seed=0)
-    by_row = order_leak(np.arange(600.0), targets, neighbours=5, permutations=5, seed=0)
+    by_number = order_leak(positions, targets, np.arange(600), neighbours=5, permutations=5, seed=0)
+    by_row = order_leak(np.arange(600.0), targets, np.arange(600), neighbours=5, permutations=5, seed=0)
     assert by_number is not None
     assert by_row is not None
     assert by_number.leaks
@@ -32,7 +32,7 @@ def test_numbering_by_department_leaks_and_the_row_order_does_not() -> None:
     assert by_number.without == pytest.approx(sum(by_number.by_chance) / 5)
     assert by_number.gain == pytest.approx(by_number.macro_f1 - by_number.without) and by_number.gain > 0.2
     assert abs(by_row.gain) < 0.05
-    assert by_number == order_leak(positions, targets, neighbours=5, permutations=5, seed=0)
+    assert by_number == order_leak(positions, targets, np.arange(600), neighbours=5, permutations=5, seed=0)
 
 
 def test_chance_is_seldom_called_a_leak() -> None:
@@ -40,10 +40,23 @@ def test_chance_is_seldom_called_a_leak() -> None:
     for seed in range(40):
         draw = np.random.default_rng(seed)
         targets = (draw.random((120, LABELS)) < 0.3).astype(np.float32)
-        found = order_leak(np.arange(120.0), targets, neighbours=3, permutations=5, seed=seed)
+        found = order_leak(np.arange(120.0), targets, np.arange(120), neighbours=3, permutations=5, seed=seed)
         assert found is not None
         alarms += found.leaks
     assert alarms <= 1
+
+
+def test_a_copy_on_the_next_row_is_no_leak_of_the_order() -> None:
+    """The planted fault: where copies may part, the order of chance records seems to leak."""
+    draw = np.random.default_rng(4)
+    groups = np.sort(np.append(np.arange(500), draw.choice(500, 150, replace=False)))
+    targets = (draw.random((500, 12)) < 0.1).astype(np.float32)[groups]
+    places = np.arange(650.0)
+    together, parted = (
+        order_leak(places, targets, units, neighbours=5, permutations=5, seed=0) for units in (groups, np.arange(650))
+    )
+    assert together is not None and not together.leaks
+    assert parted is not None and parted.leaks
 
 
 def test_a_fold_never_sees_its_own_labels() -> None:
@@ -74,9 +87,14 @@ def test_votes_match_a_slow_count() -> None:
 
 
 def test_too_few_rows_are_not_judged() -> None:
-    assert order_leak(np.arange(10.0), np.ones((10, 1), np.float32), neighbours=5, permutations=2, seed=0) is None
+    assert (
+        order_leak(np.arange(10.0), np.ones((10, 1), np.float32), np.arange(10), neighbours=5, permutations=2, seed=0)
+        is None
+    )
 
 
 def test_one_permutation_has_no_spread() -> None:
     with pytest.raises(ValueError, match="at least 2"):
-        order_leak(np.arange(100.0), np.ones((100, 1), np.float32), neighbours=5, permutations=1, seed=0)
+        order_leak(
+            np.arange(100.0), np.ones((100, 1), np.float32), np.arange(100), neighbours=5, permutations=1, seed=0
+        )

@@ -271,9 +271,9 @@ def test_heads_must_divide_the_width() -> None:
 def test_kept_layers_compute_what_they_did(tmp_path: Path) -> None:
     model = small_encoder().eval().base_model
     states = model(torch.tensor([[2, 7, 8, 3]]), output_hidden_states=True).hidden_states
-    first = keep_layers(model, [0, 1])
+    first = keep_layers(model, [0, 1], "distil.layers")
     torch.testing.assert_close(first(torch.tensor([[2, 7, 8, 3]])).last_hidden_state, states[2])
-    ends = keep_layers(model, [0, 2])
+    ends = keep_layers(model, [0, 2], "distil.layers")
     assert torch.equal(ends.encoder.layer[1].output.dense.weight, model.encoder.layer[2].output.dense.weight)
     assert model.config.num_hidden_layers == 3
     save_folder(tmp_path, ends)
@@ -283,4 +283,4 @@ def test_kept_layers_compute_what_they_did(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layers", [[], [3], [-1], [1, 0], [1, 1]])
 def test_layers_that_cannot_be_kept(layers: list[int]) -> None:
     with pytest.raises(UserError, match=r"distil\.layers"):
-        keep_layers(small_encoder().base_model, layers)
+        keep_layers(small_encoder().base_model, layers, "distil.layers")

@@ -45,6 +45,9 @@ def test_new_weights_follow_the_generator_and_there_are_only_so_many_layers() ->
     assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
     with pytest.raises(UserError, match=r"place: is 4; stay within the encoder's 3 layers"):
         reinitialise_top(first, 4, "place")
+    with pytest.raises(UserError, match="place: is 2; stay within the encoder's 3 layers, of which 2 are frozen"):
+        reinitialise_top(first, 2, "place", frozen=2)
+    reinitialise_top(first, 1, "place", frozen=2)
 
 
 def test_a_head_averages_its_masks_in_training_and_is_left_alone_in_prediction() -> None:

@@ -217,10 +217,3 @@ def test_packed_texts_train_an_encoder_as_well(paths: RunPaths) -> None:
         s4_pretrain.run(paths, "small", encoder(pretrain={"epochs": 1}), "zh", chosen, 0)
         losses.append(read_json(paths.encoder("small") / "pretraining.json")["heldout_loss_after"])
     assert losses[1] == pytest.approx(losses[0], abs=0.02)
-
-
-def test_held_out_groups_are_whole() -> None:
-    groups = np.repeat(np.arange(30), 3)
-    held_out = s4_pretrain._held_out(groups, 0.1, 0)
-    assert held_out.sum() == 9
-    assert len(set(groups[held_out]) & set(groups[~held_out])) == 0

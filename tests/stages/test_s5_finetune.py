@@ -16,14 +16,16 @@ from transformers.models.bert.modeling_bert import BertLayer
 
 from polydx.artifacts import read_array, read_json, write_array
 from polydx.config import Adversary, Compute, LinearMember, Pseudo, TransformerMember
-from polydx.contest.records import LABELS, PART, UNLABELLED
+from polydx.contest.records import DUPLICATE_GROUP, LABELS, PART, TRAIN, UNLABELLED, read_records
 from polydx.errors import UserError
 from polydx.judge.folds import FOLD, NEVER_VALIDATED, read_folds
 from polydx.names import LossName
 from polydx.paths import FoldFiles, RunPaths
 from polydx.stages import s5_finetune
 from polydx.stages.members import lower
+from polydx.stages.members import transformer as transformer_member
 from polydx.stages.readings import tokens_name, training_reading
+from polydx.train.classification import train_classifier
 from polydx.train.launcher import RANK_VARIABLE, SIZE_VARIABLE
 from small_runs import FOLDS, LABEL_NAMES, small_run, written
 
@@ -192,6 +194,35 @@ def test_an_inner_choice_does_not_see_the_validation_rows_either(paths: RunPaths
     assert written(finetune(paths, member)) == clean
 
 
+def test_the_inner_slice_is_the_same_in_every_round_and_parts_no_copies(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pd.read_parquet(paths.records)
+    train = np.flatnonzero(table[PART] == TRAIN)
+    table.loc[train, DUPLICATE_GROUP] = train // 2 * 2
+    table.to_parquet(paths.records)
+    slices = []
+
+    def spy(*arguments, inner, **named):  # type: ignore[no-untyped-def]
+        slices.append(inner)
+        return train_classifier(*arguments, inner=inner, **named)
+
+    monkeypatch.setattr(transformer_member, "train_classifier", spy)
+    member = transformer(weights="inner", inner_share=0.25)
+    finetune(paths, member)
+    finetune(paths, member, 1, labels=pseudo())
+    first, second = slices
+    np.testing.assert_array_equal(second, [*first, False, False, False])
+    learned = np.flatnonzero(read_folds(paths.folds).training(1))
+    assert not set(learned[first] // 2) & set(learned[~first] // 2)
+
+
+def test_states_that_a_whole_run_threw_away_are_asked_for(paths: RunPaths) -> None:
+    member = transformer(frozen_layers=0)
+    with pytest.raises(UserError, match=r"lower_states/small-0-\w+: is absent.*; make it anew: polydx lower-states"):
+        s5_finetune.run(paths, "m", member, 0, 1, "tokens", None, COMPUTE, False, seed=0)
+
+
 @pytest.mark.parametrize("kind", MEMBERS)
 def test_round_one_learns_from_the_pseudo_rows(paths: RunPaths, kind: str) -> None:
     finetune(paths, MEMBERS[kind]())
@@ -212,9 +243,8 @@ def test_round_one_learns_from_the_pseudo_rows(paths: RunPaths, kind: str) -> No
 
 
 def test_pseudo_rows_are_places_among_test_then_unlabelled_rows(paths: RunPaths) -> None:
-    records = pd.read_parquet(paths.records)
-    part = records[PART].to_numpy()
-    rows = s5_finetune._rows(part, np.zeros((24, 2), dtype=np.float32), read_folds(paths.folds), 1)
+    records = read_records(paths.records, paths.labels)
+    rows = s5_finetune._rows(records, read_folds(paths.folds), 1)
     rows = s5_finetune._with_pseudo_rows(rows, paths.pseudo(1, 1))
     assert rows.pseudo.tolist() == [24 + 1, 30 + 1, 30 + 6]
     assert rows.is_pseudo.tolist() == [False] * 16 + [True] * 3

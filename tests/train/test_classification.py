@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor, nn
@@ -150,7 +151,9 @@ def test_the_ramp_weighs_pseudo_rows_by_progress(model: Model, tokens: TokenTabl
         assert task(batch, progress).item() == pytest.approx(bce(logits, batch["targets"], weights).item(), abs=1e-6)
 
 
-def fit(model: Model, some: LabelledExamples, folder: Path, inner_share: float | None, ramp: float = 0.0) -> bytes:
+def fit(
+    model: Model, some: LabelledExamples, folder: Path, inner: npt.NDArray[np.bool_] | None, ramp: float = 0.0
+) -> bytes:
     train_classifier(
         model,
         some,
@@ -163,7 +166,7 @@ def fit(model: Model, some: LabelledExamples, folder: Path, inner_share: float |
         pseudo_weight=lambda progress: ramp * progress,
         adversary=None,
         adversary_start_epoch=0.0,
-        inner_share=inner_share,
+        inner=inner,
     )
     return b"".join(value.detach().numpy().tobytes() for value in model.parameters())
 
@@ -182,23 +185,21 @@ def test_training_learns_from_pseudo_rows_only_when_they_weigh(tokens: TokenTabl
     assert fit(new_model(), some, tmp_path, None, 1.0) != fit(new_model(), other, tmp_path, None, 1.0)
 
 
-def test_the_inner_slice_is_labelled_and_parted_from_the_rest(tokens: TokenTable) -> None:
+def test_examples_are_parted(tokens: TokenTable) -> None:
     some = examples(tokens)
-    inner, rest = classification._set_aside(some, 0.25, seed=9)
-    assert (len(inner.rows), len(rest.rows)) == (5, 35)
-    assert not inner.pseudo.any()
-    assert rest.pseudo.sum() == some.pseudo.sum()
+    chosen = np.arange(len(some.rows)) % 3 == 0
+    inner, rest = some.take(chosen), some.take(~chosen)
     assert sorted([*inner.rows, *rest.rows]) == list(some.rows)
+    assert inner.pseudo.sum() + rest.pseudo.sum() == some.pseudo.sum()
     for part in (inner, rest):
         np.testing.assert_array_equal(part.targets, some.targets[part.rows - 5])
-    assert not np.array_equal(inner.rows, classification._set_aside(some, 0.25, seed=10)[0].rows)
 
 
 def test_the_inner_score_sees_its_slice_and_nothing_else(
     tokens: TokenTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     some = examples(tokens)
-    inner, _ = classification._set_aside(some, 0.25, RECIPE.seed)
+    inner = np.isin(np.arange(len(some.rows)), [3, 8, 11])
     scored: list[list[int]] = []
 
     def spy(score, tokens, rows, *rest):  # type: ignore[no-untyped-def]
@@ -206,10 +207,8 @@ def test_the_inner_score_sees_its_slice_and_nothing_else(
         return predict_probabilities(score, tokens, rows, *rest)
 
     monkeypatch.setattr(classification, "predict_probabilities", spy)
-    fit(new_model(), some, tmp_path, 0.25)
-    assert scored == [inner.rows.tolist()] * 2
-    outside = np.setdiff1d(np.arange(ROWS), some.rows)
-    assert not set(outside) & set(inner.rows)
+    fit(new_model(), some, tmp_path, inner)
+    assert scored == [some.rows[inner].tolist()] * 2
 
 
 def test_log_loss_by_hand_and_clipped() -> None:

@@ -36,6 +36,11 @@ def test_groups_have_their_rates_and_only_matrices_decay() -> None:
     }
 
 
+def test_a_constant_end_waits_for_the_warm_up() -> None:
+    factors = [learning_rate_factor(step, 10, 0.2, 0.0) for step in range(10)]
+    assert factors == pytest.approx([1 / 3, 2 / 3, *[1.0] * 8])
+
+
 def test_a_constant_end_stays_where_the_decay_was() -> None:
     factors = [learning_rate_factor(step, 10, 0.2, 0.5) for step in range(10)]
     assert factors[:6] == [learning_rate_factor(step, 10, 0.2) for step in range(6)]

@@ -3,13 +3,23 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
+
+
+def _has_a_bounded_gradient(power: float) -> float:
+    if 0.0 < power < 1.0:
+        raise ValueError("its gradient would have no bound: give 0, or at least 1")
+    return power
+
+
+Focus = Annotated[float, Field(ge=0.0), AfterValidator(_has_a_bounded_gradient)]
+"""A focusing power: (1 - p) to it weighs the loss of a label that has probability p."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """A run's, member's or encoder's name: it becomes a folder's."""
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from polydx.config.members import TransformerMember
-from polydx.config.settings import Settings
+from polydx.config.settings import Encoder, Pseudo, Settings, Stack
+from polydx.config.student import Distil
 
 Key = tuple[str, ...]
 """Where a setting stands: the names of its sections and its own."""
@@ -34,6 +35,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str, str]]:
             for field, problem, fix in _length_contradictions(member, positions):
                 yield (*key, *field), problem, fix
             yield from _member_contradictions(key, member)
+            yield from _adversary_contradictions(key, member, settings.pseudo)
             if settings.compute.compile:
                 yield from _hidden_from_compiler(name, member)
         elif member.character_ngrams is not None and member.character_ngrams[0] > member.character_ngrams[1]:
@@ -51,8 +53,6 @@ def _member_contradictions(key: Key, member: TransformerMember) -> Iterator[tupl
         )
     if losses.ramp[0] > losses.ramp[1]:
         yield (*key, "losses", "ramp"), f"is {list(losses.ramp)}", "write [start, end], rising"
-    if member.adversary.method == "freelb" and member.adversary.target == "table":
-        yield (*key, "adversary", "target"), "is table, but FreeLB perturbs positions", "use target: positions"
     if member.frozen_layers is not None:
         for field, clashes in _needs_whole_encoder(member).items():
             if clashes:
@@ -61,6 +61,21 @@ def _member_contradictions(key: Key, member: TransformerMember) -> Iterator[tupl
         yield (*key, "accumulate"), f"is {member.accumulate}", f"stay at or below batch_size {member.batch_size}"
     if member.patience is not None and member.weights != "inner":
         yield (*key, "patience"), f"is {member.patience}", "patience needs rows to watch: use weights: inner, or null"
+
+
+def _adversary_contradictions(key: Key, member: TransformerMember, pseudo: Pseudo) -> Iterator[tuple[Key, str, str]]:
+    adversary = member.adversary
+    if adversary.method == "none":
+        return
+    if adversary.method == "freelb" and adversary.target == "table":
+        yield (*key, "adversary", "target"), "is table, but FreeLB perturbs positions", "use target: positions"
+    start = (*key, "adversary", "start_epoch")
+    if adversary.start_epoch >= member.epochs:
+        problem = f"is {adversary.start_epoch} of {member.epochs} epochs"
+        yield start, problem, "start earlier, or set method: none"
+    elif pseudo.rounds and not pseudo.continue_weights and adversary.start_epoch >= pseudo.epochs:
+        problem = f"is {adversary.start_epoch} of pseudo.epochs {pseudo.epochs}"
+        yield start, problem, "start earlier, or go on with pseudo.continue_weights"
 
 
 def _hidden_from_compiler(name: str, member: TransformerMember) -> Iterator[tuple[Key, str, str]]:
@@ -127,12 +142,18 @@ def _section_contradictions(settings: Settings, known: str) -> Iterator[tuple[Ke
         yield ("pseudo", "negative_below"), f"is {pseudo.negative_below}", fix
     if settings.distil.enabled:
         yield from _distil_contradictions(settings, known)
-    if settings.stack.min_labels > settings.stack.max_labels:
-        yield (
-            ("stack", "min_labels"),
-            f"is {settings.stack.min_labels}",
-            f"stay at or below max_labels {settings.stack.max_labels}",
-        )
+    yield from _stack_contradictions(settings.stack)
+
+
+def _stack_contradictions(stack: Stack) -> Iterator[tuple[Key, str, str]]:
+    if stack.min_labels > stack.max_labels:
+        yield ("stack", "min_labels"), f"is {stack.min_labels}", f"stay at or below max_labels {stack.max_labels}"
+    if stack.record_number:
+        key = ("stack", "record_number")
+        if "lightgbm" not in stack.candidates:
+            yield key, "is true, but only the LightGBM stacker looks at it", "put lightgbm into stack.candidates"
+        if not stack.neighbour_widths:
+            yield key, "is true, but there is no neighbourhood", "give stack.neighbour_widths"
 
 
 def _distil_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key, str, str]]:
@@ -157,6 +178,7 @@ def _distil_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key
     if distil.teachers == "by_score" and settings.split.scheme == "holdout":
         problem = "is by_score, but a hold-out scores no row outside the student's own fold"
         yield ("distil", "teachers"), problem, "set it to mean, or split.scheme to one with folds"
+    yield from _student_layer_contradictions(distil, settings.encoders.get(distil.encoder))
     if lessons.layers and len(lessons.layers) != len(distil.layers):
         fix = f"give one for each of the {len(distil.layers)} distil.layers, or none"
         yield ("distil", "lessons", "layers"), f"is {list(lessons.layers)}", fix
@@ -166,3 +188,20 @@ def _distil_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key
         yield ("distil", "exits"), f"is {distil.exits}, but there is one layer", "set it to none or keep more layers"
     if distil.schedule == "learned" and not 1.0 < distil.temperature < 10.0:
         yield ("distil", "temperature"), f"is {distil.temperature}", "start a learned one between 1 and 10"
+
+
+def _student_layer_contradictions(distil: Distil, encoder: Encoder | None) -> Iterator[tuple[Key, str, str]]:
+    """Layers that can't be kept, and a length that can't be read, as far as is known before an encoder is loaded."""
+    own = encoder if encoder is not None and encoder.source == "own" else None
+    named = {"layers": distil.layers, "assistant_layers": distil.assistant_layers}
+    for field, layers in named.items():
+        risen = list(layers) == sorted(set(layers))
+        if not risen or (own is not None and layers and layers[-1] >= own.layers):
+            most = "" if own is None else f" to {own.layers - 1}"
+            yield ("distil", field), f"is {list(layers)}", f"give rising numbers from 0{most}"
+    if own is not None and distil.max_tokens > own.max_positions:
+        fix = f"stay within max_positions {own.max_positions} of encoder {distil.encoder}"
+        yield ("distil", "max_tokens"), f"is {distil.max_tokens}", fix
+    if own is not None and any(layer >= own.layers for layer in distil.lessons.layers):
+        problem = f"is {list(distil.lessons.layers)}"
+        yield ("distil", "lessons", "layers"), problem, f"give numbers from 0 to {own.layers - 1}"

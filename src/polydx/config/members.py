@@ -6,16 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from polydx.config.base import Count, NotNegative, Positive, Rate, Schedule, Section, Share
+from polydx.config.base import Count, Focus, NotNegative, Positive, Rate, Schedule, Section, Share
 from polydx.names import LinearLoss, LongMode, LossName, Perturbed, Pooling, SideFeature
 
 
 class AsymmetricLoss(Section):
     """Shape of ASL (Ridnik 2021)."""
 
-    negative_focus: NotNegative
+    negative_focus: Focus
     """Focusing power of the absent side (gamma-); 0, or at least 1."""
-    positive_focus: NotNegative
+    positive_focus: Focus
     """Focusing power of the present side (gamma+); 0, or at least 1."""
     clip: Annotated[float, Field(ge=0.0, lt=1.0)]
     """Probability below which a rightly absent label adds nothing."""
@@ -24,7 +24,7 @@ class AsymmetricLoss(Section):
 class FocalLoss(Section):
     """Shape of the focal loss (Lin 2017)."""
 
-    focus: NotNegative
+    focus: Focus
     """Focusing power (gamma); 0, or at least 1."""
     positive_share: Annotated[float, Field(gt=0.0, lt=1.0)]
     """Weight of the present side (alpha); the absent side has the rest."""
@@ -52,7 +52,7 @@ class DistributionBalancedLoss(Section):
     """An absent label's logit is scaled up and its loss down by this (lambda)."""
     bias_scale: NotNegative
     """So many times a label's log-odds are added to its logit (kappa)."""
-    focus: NotNegative
+    focus: Focus
     """Focusing power; 0, or at least 1."""
 
 

@@ -43,6 +43,7 @@ def student_of(
     *,
     pooling_layer: bool = False,
     kept_neurons: float = 1.0,
+    setting: str = "distil.layers",
 ) -> Student:
     """Build a student from chosen layers of an encoder.
 
@@ -53,6 +54,7 @@ def student_of(
         dropout: Dropout of hidden states and before the head.
         pooling_layer: Whether to add a layer that starts as the mean of the tokens, under a pooler that starts open.
         kept_neurons: Share of each layer's feed-forward neurons to keep, in (0, 1]: those of the largest weights.
+        setting: Where `layers` come from, for the error.
 
     Returns:
         The model. Its linear head, and without a pooling layer its pooler (a tanh layer on the first token), are drawn
@@ -61,7 +63,7 @@ def student_of(
     Raises:
         UserError: There are no such layers.
     """
-    body = keep_layers(encoder, layers)
+    body = keep_layers(encoder, layers, setting)
     if kept_neurons < 1.0:
         body = keep_neurons(body, most_important(neuron_strengths(body), kept_neurons))
     if pooling_layer:

@@ -6,6 +6,7 @@ one positive, or none, is safe. A map fitted on the rows that it is then scored 
 """
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -71,10 +72,16 @@ def fit_calibration(probabilities: Floats, targets: Mask, method: CalibrationMet
     Args:
         probabilities: `[rows, labels]`, float32 in [0, 1]; out of fold for the model behind them.
         targets: `[rows, labels]`, bool.
-        method: `fit_platt` or `fit_isotonic`.
+        method: `platt` for `fit_platt`, `isotonic` for `fit_isotonic`.
         prior: Positives' worth of pull towards leaving the probabilities as they are.
     """
-    return (fit_platt if method == "platt" else fit_isotonic)(probabilities, targets, prior)
+    match method:
+        case "platt":
+            return fit_platt(probabilities, targets, prior)
+        case "isotonic":
+            return fit_isotonic(probabilities, targets, prior)
+        case _:
+            assert_never(method)
 
 
 def fit_platt(probabilities: Floats, targets: Mask, prior: float) -> PlattMaps:

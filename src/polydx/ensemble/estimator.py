@@ -27,10 +27,10 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     label is its own.
 
     Args:
-        prior: Positives' worth of pull of a label's threshold towards the pooled one; see `shrunk_thresholds`, and
-            `half_f1_thresholds` for what it pulls there.
-        min_labels: Fewest labels of a row, where there are several labels.
-        max_labels: Most labels of a row, likewise; None for no limit.
+        prior: Positives' worth of pull of a label's threshold towards the pooled one, 0 for none; see
+            `shrunk_thresholds`, and `half_f1_thresholds` for what it pulls there.
+        min_labels: Fewest labels of a row, where there are several labels; at least 0.
+        max_labels: Most labels of a row, likewise, at least 1 and `min_labels`; None for no limit.
         threads: Threads of the search.
         method: `shrunk`, `pooled` or `half_f1`, as of `DecisionRule`.
 
@@ -63,10 +63,9 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             ValueError: The labels are of another kind, or several and not as many as columns of `X`; or there, or
-                under `half_f1`, a probability lies outside [0, 1]; or there is no such method.
+                under `half_f1`, a probability lies outside [0, 1]; or an argument is not what it may be.
         """
-        if self.method not in get_args(ThresholdMethod):
-            raise ValueError(f"method {self.method!r}: choose one of {', '.join(get_args(ThresholdMethod))}")
+        self._check_arguments()
         scores: Floats
         labels: npt.NDArray[np.generic]
         scores, labels = validate_data(self, X, y, dtype=np.float32, multi_output=True)
@@ -94,6 +93,16 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return np.full((len(scores), *self._output_shape), self.classes_[0])
         positive = (_opinion(scores) >= self.thresholds_).astype(np.int64)
         return self.classes_[positive].reshape(-1, *self._output_shape)
+
+    def _check_arguments(self) -> None:
+        if self.method not in get_args(ThresholdMethod):
+            raise ValueError(f"method {self.method!r}: choose one of {', '.join(get_args(ThresholdMethod))}")
+        if self.prior < 0:
+            raise ValueError(f"prior {self.prior}: it is 0 or more")
+        if self.min_labels < 0:
+            raise ValueError(f"min_labels {self.min_labels}: it is 0 or more")
+        if self.max_labels is not None and self.max_labels < max(1, self.min_labels):
+            raise ValueError(f"max_labels {self.max_labels}: it is at least 1 and min_labels, {self.min_labels}")
 
     def _fit_many(self, probabilities: Floats, labels: npt.NDArray[np.generic]) -> None:
         if labels.shape[1] != probabilities.shape[1]:

@@ -5,6 +5,8 @@ ways: leave it at that, let the fold models decide and count their votes, or giv
 models' predictions. `benchmarks/threshold_transfer.py` measures which is better.
 """
 
+from typing import assert_never
+
 import numpy as np
 
 from polydx.artifacts import Floats
@@ -17,14 +19,21 @@ def combine_folds(predictions: Floats, how: FoldCombination) -> Floats:
 
     Args:
         predictions: `[jobs, rows, labels]`, float32 in [0, 1].
-        how: `mean`, `fold_vote` or `matched_mean`.
+        how: `mean`, `vote` for `fold_vote`, or `matched` for `matched_mean`.
 
     Returns:
         `[rows, labels]`, float32 in [0, 1].
     """
-    if how == "vote":
-        return fold_vote(predictions)
-    return matched_mean(predictions) if how == "matched" else predictions.mean(axis=0)
+    match how:
+        case "mean":
+            mean: Floats = predictions.mean(axis=0)
+            return mean
+        case "vote":
+            return fold_vote(predictions)
+        case "matched":
+            return matched_mean(predictions)
+        case _:
+            assert_never(how)
 
 
 def fold_vote(predictions: Floats) -> Floats:

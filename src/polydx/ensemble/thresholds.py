@@ -6,6 +6,7 @@ label with few positives the best cut is mostly noise, and for one the model kno
 """
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 
@@ -28,7 +29,8 @@ class DecisionRule:
         prior: Positives' worth of pull of a label's threshold towards the pooled one.
         min_labels: Fewest labels of a record.
         max_labels: Most labels of a record.
-        method: `shrunk_thresholds`, one `pooled_threshold` for all labels, or `half_f1_thresholds`.
+        method: `shrunk` for `shrunk_thresholds`, `pooled` for one `pooled_threshold` for all labels, or `half_f1` for
+            `half_f1_thresholds`.
         threads: Threads of the search.
     """
 
@@ -40,11 +42,15 @@ class DecisionRule:
 
     def fit(self, probabilities: Floats, targets: Mask) -> Scores:
         """Thresholds `[labels]` from `[rows, labels]`."""
-        if self.method == "pooled":
-            return np.full(targets.shape[1], pooled_threshold(probabilities, targets, threads=self.threads))
-        if self.method == "half_f1":
-            return half_f1_thresholds(probabilities, targets, self.prior, threads=self.threads)
-        return shrunk_thresholds(probabilities, targets, self.prior, threads=self.threads)
+        match self.method:
+            case "pooled":
+                return np.full(targets.shape[1], pooled_threshold(probabilities, targets, threads=self.threads))
+            case "half_f1":
+                return half_f1_thresholds(probabilities, targets, self.prior, threads=self.threads)
+            case "shrunk":
+                return shrunk_thresholds(probabilities, targets, self.prior, threads=self.threads)
+            case _:
+                assert_never(self.method)
 
     def decide(self, probabilities: Floats, thresholds: Scores) -> Mask:
         """Decided labels `[rows, labels]`; see `decide`."""

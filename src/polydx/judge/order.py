@@ -48,29 +48,31 @@ class OrderLeak:
 
 
 def order_leak(
-    positions: Doubles, targets: Targets, *, neighbours: int, permutations: int, seed: int
+    positions: Doubles, targets: Targets, groups: Integers, *, neighbours: int, permutations: int, seed: int
 ) -> OrderLeak | None:
     """Predict each record's labels from the records nearest to it in an order.
 
     Args:
         positions: `[rows]`, finite; the record number or the row's place.
         targets: `[rows, labels]`, 0 or 1.
+        groups: `[rows]`; rows with equal values, near copies, share a fold, as they do wherever this leak can be used.
         neighbours: Nearest records that are asked.
         permutations: Shuffled orders that show what chance gives, at least 2.
         seed: Seed of the folds and the shuffles.
 
     Returns:
-        The finding, or None where there are too few rows for the folds and the neighbours.
+        The finding, or None where there are too few groups for the folds and the neighbours.
 
     Raises:
         ValueError: When there are fewer than 2 permutations.
     """
     if permutations < 2:
         raise ValueError(f"chance needs at least 2 permutations for its spread, got {permutations}")
-    if len(positions) < FOLDS * (neighbours + 1):
+    units, unit_of_row = np.unique(groups, return_inverse=True)
+    if len(units) < FOLDS * (neighbours + 1):
         return None
     draw = np.random.default_rng(seed)
-    folds = draw.permutation(np.arange(len(positions)) % FOLDS)
+    folds = draw.permutation(np.arange(len(units)) % FOLDS)[unit_of_row]
     found = _neighbour_f1(positions, targets, folds, neighbours)
     shuffled = [_neighbour_f1(draw.permutation(positions), targets, folds, neighbours) for _ in range(permutations)]
     spread = np.std(shuffled, ddof=1) * np.sqrt(1 + 1 / permutations)

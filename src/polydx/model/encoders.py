@@ -163,19 +163,20 @@ def check_length(model: PreTrainedModel, max_tokens: int, setting: str) -> None:
         raise UserError(setting, f"is {max_tokens}", f"stay within the encoder's {positions} positions")
 
 
-def keep_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
+def keep_layers(model: PreTrainedModel, layers: Sequence[int], setting: str) -> PreTrainedModel:
     """Copy an encoder with only some of its layers, to start a student from.
 
     Args:
         model: From `load_encoder`; left as it is.
         layers: 0-based numbers of the layers to keep, rising.
+        setting: Named in the error.
 
     Raises:
         UserError: There is no such layer, or the numbers don't rise.
     """
     count: int = model.config.num_hidden_layers
     if list(layers) != sorted(set(layers)) or not layers or layers[0] < 0 or layers[-1] >= count:
-        raise UserError("distil.layers", f"is {list(layers)}", f"give rising numbers from 0 to {count - 1}")
+        raise UserError(setting, f"is {list(layers)}", f"give rising numbers from 0 to {count - 1}")
     student = copy.deepcopy(model)
     stack = student.get_submodule("encoder")
     kept = [stack.get_submodule(f"layer.{number}") for number in layers]

@@ -8,7 +8,7 @@ from polydx.errors import UserError
 
 
 @torch.no_grad()
-def reinitialise_top(encoder: PreTrainedModel, layers: int, setting: str) -> None:
+def reinitialise_top(encoder: PreTrainedModel, layers: int, setting: str, frozen: int = 0) -> None:
     """Give an encoder's top layers new random weights, drawn from torch's generator (Zhang 2021).
 
     The top layers know most of the pre-training task and least of any other. Matrices are normal with the encoder's own
@@ -18,14 +18,16 @@ def reinitialise_top(encoder: PreTrainedModel, layers: int, setting: str) -> Non
         encoder: From `load_encoder`.
         layers: How many; 0 changes nothing.
         setting: Named in the error.
+        frozen: Lowest layers that must stay as they are.
 
     Raises:
-        UserError: The encoder has fewer layers.
+        UserError: The encoder has fewer layers, or fewer that may change.
     """
     stack = encoder.get_submodule("encoder.layer")
     found = list(stack.children())
-    if layers > len(found):
-        raise UserError(setting, f"is {layers}", f"stay within the encoder's {len(found)} layers")
+    if layers > len(found) - frozen:
+        kept = f", of which {frozen} are frozen" if frozen else ""
+        raise UserError(setting, f"is {layers}", f"stay within the encoder's {len(found)} layers{kept}")
     for layer in found[len(found) - layers :]:
         for module in layer.modules():
             if isinstance(module, nn.Linear):

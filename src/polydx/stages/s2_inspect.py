@@ -99,12 +99,14 @@ def _orders(
         "record_number": train[schema.RECORD_NUMBER].to_numpy(dtype=np.float64),
         "row_order": np.arange(len(train), dtype=np.float64),
     }
+    groups = train[schema.DUPLICATE_GROUP].to_numpy(dtype=np.int64)
     found = {}
     for name, places in positions.items():
         known = ~np.isnan(places)
         found[name] = order_leak(
             places[known],
             targets[known],
+            groups[known],
             neighbours=inspect.neighbours,
             permutations=inspect.permutations,
             seed=seed,

@@ -10,6 +10,7 @@ from polydx.artifacts import replacing, write_json
 from polydx.config import Compute, Encoder, Pretrain
 from polydx.contest.records import DUPLICATE_GROUP, PART, TEST, TEXT, read_records
 from polydx.errors import UserError
+from polydx.judge.held_out import draw_groups
 from polydx.model.attention import use_own_attention
 from polydx.model.compilation import compile_layers
 from polydx.model.encoders import (
@@ -52,7 +53,7 @@ def run(paths: RunPaths, name: str, encoder: Encoder, language: Language, comput
     table = read_records(paths.records, paths.labels).table
     if not encoder.pretrain.test_text:
         table = table[table[PART] != TEST]
-    heldout = _held_out(table[DUPLICATE_GROUP].to_numpy(), encoder.pretrain.heldout_share, seed)
+    heldout = draw_groups(table[DUPLICATE_GROUP].to_numpy(), encoder.pretrain.heldout_share, seed)
     if heldout.all():
         raise UserError(f"{place}.pretrain", "holds out every text", "give more texts, or pick a smaller heldout_share")
 
@@ -89,15 +90,6 @@ def run(paths: RunPaths, name: str, encoder: Encoder, language: Language, comput
     clear_checkpoint(checkpoint)
     losses = " -> ".join("none" if loss is None else f"{loss:.3f}" for loss in outcome[2:])
     print(f"s4 pretrain: {name}, {len(table)} texts, {outcome.steps} steps, held-out loss {losses}", file=sys.stderr)
-
-
-def _held_out(groups: npt.NDArray[np.int64], share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Draw whole groups of near duplicates until they hold `share` of the texts; at least one group."""
-    names, sizes = np.unique(groups, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(names))
-    texts_before = np.cumsum(sizes[order]) - sizes[order]
-    held_out: npt.NDArray[np.bool_] = np.isin(groups, names[order[texts_before < share * len(groups)]])
-    return held_out
 
 
 def _start(encoder: Encoder, texts: list[str]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:

@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from polydx.artifacts import Floats, read_array, write_array, write_json
+from polydx.artifacts import read_array, write_array, write_json
 from polydx.config import Compute, LinearMember, Pseudo, TransformerMember
-from polydx.contest.records import LABELS, PART, TEST, TRAIN, UNLABELLED, read_records
+from polydx.contest.records import DUPLICATE_GROUP, LABELS, PART, TEST, TRAIN, UNLABELLED, Records, read_records
 from polydx.judge.folds import Folds, read_folds
 from polydx.names import Language
 from polydx.paths import RunPaths
@@ -47,8 +46,8 @@ def run(
     """
     started = time.monotonic()
     # The members read the texts themselves: a neural one piece by piece.
-    records = read_records(paths.records, paths.labels, [PART, LABELS])
-    rows = _rows(records.table[PART].to_numpy(), records.targets(), read_folds(paths.folds), fold)
+    records = read_records(paths.records, paths.labels, [PART, LABELS, DUPLICATE_GROUP])
+    rows = _rows(records, read_folds(paths.folds), fold)
     if pseudo is not None:
         rows = _with_pseudo_rows(rows, paths.pseudo(round_number, fold))
     job = FoldJob(name, round_number, fold, rows, pseudo, compute, paths, seed, code_hash(__name__))
@@ -93,16 +92,18 @@ def _fit(member: TransformerMember | LinearMember, job: FoldJob, language: Langu
     return transformer.fit(member, job)
 
 
-def _rows(part: npt.NDArray[np.str_], targets: Floats, folds: Folds, fold: int) -> FoldRows:
+def _rows(records: Records, folds: Folds, fold: int) -> FoldRows:
+    part, groups = (records.table[column].to_numpy() for column in (PART, DUPLICATE_GROUP))
     train = np.flatnonzero(part == TRAIN)
     training = folds.training(fold)
     return FoldRows(
         training=train[training],
+        groups=groups[train[training]],
         validation=train[~training],
         test=np.flatnonzero(part == TEST),
         unlabelled=np.flatnonzero(part == UNLABELLED),
         pseudo=np.zeros(0, dtype=np.int64),
-        targets=targets[training],
+        targets=records.targets()[training],
     )
 
 

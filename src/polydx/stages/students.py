@@ -15,16 +15,17 @@ from polydx.paths import FoldFiles, RunPaths
 
 
 class Body(NamedTuple):
-    """What one student keeps of the encoder it starts from: layers, from 0, and the share of their neurons."""
+    """What one student keeps of the encoder it starts from: layers, from 0, the share of their neurons; who says so."""
 
     layers: tuple[int, ...]
     kept_neurons: float
+    setting: str
 
 
 def chain_of(distil: Distil) -> list[Body]:
     """Bodies of the students that are trained one after the other; each teaches the next, and the last is kept."""
-    assistant = [Body(distil.assistant_layers, 1.0)] if distil.assistant_layers else []
-    return assistant + [Body(distil.layers, distil.kept_neurons)] * (1 + distil.generations)
+    assistant = [Body(distil.assistant_layers, 1.0, "distil.assistant_layers")] if distil.assistant_layers else []
+    return assistant + [Body(distil.layers, distil.kept_neurons, "distil.layers")] * (1 + distil.generations)
 
 
 def new_students(
@@ -62,6 +63,7 @@ def new_students(
             distil.dropout,
             pooling_layer=distil.pooling_layer,
             kept_neurons=body.kept_neurons,
+            setting=body.setting,
         )
         if head is not None and distil.pooling_layer:
             take_head(student, head)

@@ -51,6 +51,10 @@ class LabelledExamples:
         """Changes whenever any example does."""
         return self.tokens.fingerprint() + fingerprint_arrays(self.rows, self.targets, self.pseudo)
 
+    def take(self, chosen: npt.NDArray[np.bool_]) -> "LabelledExamples":
+        """Some of the examples: `chosen` is `[examples]`, bool."""
+        return replace(self, rows=self.rows[chosen], targets=self.targets[chosen], pseudo=self.pseudo[chosen])
+
     def batch(self, rows: IntArray, draw: np.random.Generator) -> dict[str, Tensor]:  # noqa: ARG002 - nothing is random
         """`input_ids`, `attention_mask`, `targets`, `pseudo` of some examples; `side`, `lower` where there are any."""
         input_ids, attention_mask = self.tokens.pad(self.rows[rows])
@@ -152,7 +156,7 @@ def train_classifier(
     pseudo_weight: Callable[[float], float],
     adversary: Perturbation | None,
     adversary_start_epoch: float,
-    inner_share: float | None,
+    inner: npt.NDArray[np.bool_] | None,
     processes: Processes = ALONE,
 ) -> FitReport:
     """Fine-tune a model in place.
@@ -169,19 +173,19 @@ def train_classifier(
         pseudo_weight: Weight of a pseudo-row by the share of training done.
         adversary: Perturbation, or None.
         adversary_start_epoch: Epochs of clean training before it.
-        inner_share: Share of the labelled rows set aside to choose the best epoch by their BCE, and to end training
-            when the recipe's patience does; None keeps the last.
+        inner: `[examples]`, which labelled rows are set aside to choose the best epoch by their BCE, and to end
+            training when the recipe's patience does; None keeps the last.
         processes: Those that share each step's rows; the objective and the adversary sum over the same.
     """
     task = ClassificationTask(model, objective, pseudo_weight)
     score: Callable[[], float] | None = None
-    if inner_share is not None:
-        inner, examples = _set_aside(examples, inner_share, recipe.seed)
+    if inner is not None:
+        aside, examples = examples.take(inner), examples.take(~inner)
 
         def score() -> float:
-            labels = inner.targets.shape[1]
-            found = predict_probabilities(model, inner.tokens, inner.rows, labels, device, recipe.bf16, inner.lower)
-            return -float(log_loss(inner.targets, found))
+            labels = aside.targets.shape[1]
+            found = predict_probabilities(model, aside.tokens, aside.rows, labels, device, recipe.bf16, aside.lower)
+            return -float(log_loss(aside.targets, found))
 
     return fit(
         task,
@@ -203,15 +207,3 @@ def log_loss(targets: Floats, probabilities: Floats) -> float:
     """Mean binary cross-entropy of probabilities `[rows, labels]`, clipped by 1e-7 away from 0 and 1."""
     clipped = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
     return float(-(targets * np.log(clipped) + (1 - targets) * np.log1p(-clipped)).mean())
-
-
-def _set_aside(examples: LabelledExamples, share: float, seed: int) -> tuple[LabelledExamples, LabelledExamples]:
-    """Split off a share of the labelled rows: (inner, rest). Pseudo-rows stay in the rest."""
-    labelled = np.flatnonzero(~examples.pseudo)
-    inner = np.sort(np.random.default_rng(seed).permutation(labelled)[: max(1, round(share * len(labelled)))])
-    rest = np.setdiff1d(np.arange(len(examples.rows)), inner)
-    first, second = (
-        replace(examples, rows=examples.rows[part], targets=examples.targets[part], pseudo=examples.pseudo[part])
-        for part in (inner, rest)
-    )
-    return first, second

@@ -68,10 +68,11 @@ def learning_rate_factor(step: int, steps: int, warmup_share: float, constant_fr
         step: 0-based number of the step.
         steps: Steps in all.
         warmup_share: Share of the steps spent warming up.
-        constant_from: Share of the steps from which on the factor stays what it is, as averaging weights wants it.
+        constant_from: Share of the steps from which on the factor stays what it is, as averaging weights wants it, but
+            not before the warm-up is over.
     """
-    step = min(step, int(constant_from * steps))
     warmup = round(warmup_share * steps)
+    step = min(step, max(int(constant_from * steps), warmup))
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return (steps - step) / (steps - warmup)

@@ -12,7 +12,19 @@ import yaml
 
 from polydx.artifacts import read_array, read_json
 from polydx.config import Compute, Pseudo, TransformerMember
-from polydx.contest.records import AGE_YEARS, ID, LABELS, PART, PART_ENDS, SECTION_PREFIX, SEX, TEST, TEXT, TRAIN
+from polydx.contest.records import (
+    AGE_YEARS,
+    DUPLICATE_GROUP,
+    ID,
+    LABELS,
+    PART,
+    PART_ENDS,
+    SECTION_PREFIX,
+    SEX,
+    TEST,
+    TEXT,
+    TRAIN,
+)
 from polydx.errors import UserError
 from polydx.model.classifier import load_classifier
 from polydx.model.encoders import load_encoder
@@ -55,6 +67,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
         rows.append(
             {
                 ID: f"r{row}",
+                DUPLICATE_GROUP: row,
                 PART: TRAIN if row < TRAINING else TEST,
                 LABELS: [name for name in "ab" if draw.random() < 0.5] if row < TRAINING else [],
                 f"{SECTION_PREFIX}first": first,

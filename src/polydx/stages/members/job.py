@@ -22,11 +22,13 @@ class FoldRows:
     """Places, among all records, of the rows of one fold job; int64.
 
     Attributes:
+        groups: `[training]`; rows with equal values are near copies.
         pseudo: The pseudo-labelled rows, among `test` and `unlabelled`.
         targets: `[training + pseudo, labels]`, float32 in [0, 1].
     """
 
     training: IntArray
+    groups: IntArray
     validation: IntArray
     test: IntArray
     unlabelled: IntArray

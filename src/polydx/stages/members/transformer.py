@@ -5,10 +5,14 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 
+import numpy as np
 import torch
 
 from polydx.artifacts import Floats, replacing
 from polydx.config import Adversary, Pseudo, TransformerMember
+from polydx.errors import UserError
+from polydx.judge.held_out import draw_groups
+from polydx.judge.metrics import Mask
 from polydx.model.attention import use_own_attention
 from polydx.model.classifier import TextClassifier, load_classifier, save_classifier
 from polydx.model.compilation import compile_layers
@@ -91,7 +95,11 @@ def _set_up(
             compile_layers(encoder, device)
     lower = None
     if member.lower_states is not None:
-        lower = read_lower_states(job.paths.lower_states(member.lower_states), tokens.lengths)
+        folder = job.paths.lower_states(member.lower_states)
+        if not folder.is_dir():
+            fix = f"make it anew: polydx lower-states --member {job.member}"
+            raise UserError(str(folder), "is absent, as after a whole run", fix)
+        lower = read_lower_states(folder, tokens.lengths)
     return model, LabelledExamples(tokens, rows.learned, rows.targets, rows.is_pseudo, lower), recipe
 
 
@@ -117,7 +125,7 @@ def _train(
         adversary=_perturbation(member.adversary, model, processes),
         # A model that goes on from the round before has had its clean epochs.
         adversary_start_epoch=member.adversary.start_epoch if job.previous is None else 0.0,
-        inner_share=member.inner_share if member.weights == "inner" else None,
+        inner=_inner_slice(member, job),
         processes=processes,
     )
 
@@ -147,7 +155,8 @@ def _start(member: TransformerMember, job: FoldJob, side: Floats | None) -> Text
     """`side` is `[training rows, features]`, the numbers beside the text that set their scale."""
     if job.previous is None:
         encoder = load_encoder(job.paths.encoder(member.encoder), member.dropout)
-        reinitialise_top(encoder, member.reinitialised_layers, f"members.{job.member}.reinitialised_layers")
+        place = f"members.{job.member}.reinitialised_layers"
+        reinitialise_top(encoder, member.reinitialised_layers, place, member.frozen_layers or 0)
         model = new_model(encoder, job.member, member, job.rows.targets.shape[1], side)
         start_at_rates(model.head.bias, job.rows.targets[~job.rows.is_pseudo])
         with torch.no_grad():
@@ -163,6 +172,18 @@ def _start(member: TransformerMember, job: FoldJob, side: Floats | None) -> Text
             # Renamed in later versions of the library, which keep this name until version 6.
             each.gradient_checkpointing_enable({"use_reentrant": False})
     return model
+
+
+def _inner_slice(member: TransformerMember, job: FoldJob) -> Mask | None:
+    """Which rows that it learns from choose its best epoch; the same in every round, as weights go on from the last."""
+    if member.weights != "inner":
+        return None
+    seed = job_seed(job.seed, f"{job.member}-fold{job.fold}-inner")
+    inner = draw_groups(job.rows.groups, member.inner_share, seed)
+    if inner.all():
+        problem = f"is {member.inner_share}: it sets aside every row that fold {job.fold} learns from"
+        raise UserError(f"members.{job.member}.inner_share", problem, "make it smaller, or give more records")
+    return np.concatenate([inner, np.zeros(len(job.rows.pseudo), dtype=bool)])
 
 
 def _recipe(member: TransformerMember, job: FoldJob, schedule: Recipe) -> Recipe:
