@@ -69,7 +69,7 @@ class FoldStudent:
 
     def at(self, kind: ExitRuleName, speed: float) -> tuple[Floats, float]:
         """Probabilities `[validation rows, labels]` at a speed, and the mean share of the work."""
-        rule, cuts = read_speed(self.folder, kind, speed)
+        rule, cuts, _ = read_speed(self.folder, kind, speed)
         taken = leave(rule, self.probabilities, cuts)
         chosen: Floats = self.probabilities[taken, torch.arange(len(taken))].numpy()
         return chosen, float(self.shares[taken].mean())
@@ -81,7 +81,7 @@ def read_student(folder: Path, tokens: TokenTable, rows: Integers) -> FoldStuden
     if not isinstance(model, BertForSequenceClassification | ErnieForSequenceClassification):
         raise TypeError(f"{folder} holds a {type(model).__name__}")
     exits = load_exits(folder)
-    probabilities = exit_probabilities(model, exits, tokens, rows, CPU, bf16=False)
+    probabilities = exit_probabilities(model, exits, tokens, rows, CPU)
     return FoldStudent(folder, model, exits, rows, probabilities, work_of(model, tokens, rows))
 
 
@@ -102,10 +102,10 @@ def seconds(student: FoldStudent, tokens: TokenTable, rule: ExitRule, cuts: torc
 
 def timed(student: FoldStudent, tokens: TokenTable) -> dict[str, float]:
     """How many times faster each rule is at `TIMED_SPEED` than running every layer for every row."""
-    _, cuts = read_speed(student.folder, KINDS[0], TIMED_SPEED)
+    cuts = read_speed(student.folder, KINDS[0], TIMED_SPEED).cuts
     everything = seconds(student, tokens, NEVER, cuts)
     return {
-        kind: round(everything / seconds(student, tokens, read_speed(student.folder, kind, TIMED_SPEED)[0], cuts), 2)
+        kind: round(everything / seconds(student, tokens, read_speed(student.folder, kind, TIMED_SPEED).rule, cuts), 2)
         for kind in KINDS
     }
 

@@ -39,6 +39,18 @@ FAULTS = {
         "--encoder: 'big' is not in the configuration; choose one of small_bert, small_ernie",
     ),
     "unknown_fold": (["distil", "--config", str(SMOKE), "--fold", "some"], "--fold: is 'some'; give a number or all"),
+    "fold_out_of_range": (
+        ["distil", "--config", str(SMOKE), "--fold", "99"],
+        "--fold: is 99; stay below the 2 fold jobs",
+    ),
+    "pseudo_fold_out_of_range": (
+        ["pseudo", "--config", str(SMOKE), "--fold", "2"],
+        "--fold: is 2; stay below the 2 fold",
+    ),
+    "absent_member_fold": (
+        ["finetune", "--config", str(SMOKE), "--member", "linear", "--fold", "2"],
+        "--fold: is 2; stay below the 2 fold jobs",
+    ),
     "no_configuration": (["check", "absent.yaml"], "absent.yaml: no such configuration file"),
     "bad_setting": (["check", str(SMOKE), "split.folds=1"], "argument 'split.folds=1': split.folds: is 1"),
     "no_submission": (["score", "absent.json", "truth.json"], "absent.json: there is no such file"),

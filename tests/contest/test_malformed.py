@@ -156,6 +156,18 @@ CASES = [
     ),
     # Records
     Case("missing column", ["data/train.json: has no column 'outcome'"], overrides=["contest.columns.labels=outcome"]),
+    Case(
+        "a record where names should be",
+        ["data/train.csv: has no column 'id' (its first line reads like a record)", "begin the file with the names"],
+        {"data/train.csv": "1,男,患者张三因发热咳嗽三天，加重一天，由门诊收入我院呼吸内科\n2,女,腹泻\n"},
+        ["contest.train=[train.csv]"],
+    ),
+    Case(
+        "UTF-16 without its mark",
+        ["data/train.json, line 1: isn't utf-16: it has no byte order mark; write utf-16-le or"],
+        {"data/train.json": dump(labelled("1")).encode("utf-16-le")},
+        ["contest.encoding=utf-16", "contest.format=jsonl"],
+    ),
     train("duplicate ids", [f"{PLACE}, field id: the id 'A1'", "record 1"], labelled("A1"), labelled("A1")),
     train(
         "an id in train and test", ["data/test.json, record 1, field id: the id 'B1'"], labelled("A1"), labelled("B1")

@@ -75,5 +75,5 @@ def leaving_folder(student_folder: Path, student_card: StudentCard, tmp_path_fac
     write_card(folder, student_card)
     save_exits(exits, folder)
     tokens, rates = encode(tokenizer, CLEANED, student_card.max_tokens), np.full(len(labels), 0.5)
-    save_speeds(speeds_of(student, exits, tokens, np.arange(3), rates, torch.device("cpu"), bf16=False), folder)
+    save_speeds(speeds_of(student, exits, tokens, np.arange(3), rates, torch.device("cpu")), folder)
     return folder

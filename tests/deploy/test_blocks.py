@@ -63,6 +63,19 @@ def test_what_does_not_fit_together_is_begun_again(tmp_path: Path, damage: str) 
     assert target.read_bytes() == WHOLE
 
 
+def test_another_job_that_dies_at_once_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:
+    """Bytes of the second job must not pass for those that the first one's state speaks of."""
+    target = tmp_path / "out.jsonl"
+    with pytest.raises(Died):
+        write(target, "first", until=2)
+    with pytest.raises(Died), BlockWriter(target, "second") as output:
+        assert output.discarded
+        output._file.write(b"bytes of the second job, killed before it could say how many are whole")
+        raise Died
+    assert write(target, "first") == 0
+    assert target.read_bytes() == WHOLE
+
+
 def test_an_old_result_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     target.write_text("old", encoding="utf-8")

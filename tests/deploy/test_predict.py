@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,6 +160,41 @@ def test_a_missing_column_is_named_rather_than_every_record(student_folder: Path
         predict(student_folder, source, tmp_path / "out.jsonl", LABELS)
 
 
+def test_a_format_may_be_named(student_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = write_jsonl(tmp_path / "new.records"), tmp_path / "out.jsonl"
+    arguments = ["predict", "--model", str(student_folder), "--input", str(source), "--output", str(target)]
+    assert main(arguments) == 2
+    assert "set contest.format, or --format of polydx predict" in capsys.readouterr().err
+    assert main([*arguments, "--format", "jsonl"]) == 0
+    assert len(answers(target)) == 3
+
+
+def test_where_nothing_can_be_written_is_said_before_any_work(student_folder: Path, tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "new.jsonl")
+    records = source.read_bytes()
+    (tmp_path / "folder").mkdir()
+    targets = {
+        tmp_path / "folder": "is a folder",
+        source / "deeper" / "out.jsonl": "is a file, and --output lies in it",
+        source: "holds the records themselves",
+        student_folder / "out.jsonl": "lies in the student's folder",
+    }
+    for target, problem in targets.items():
+        with pytest.raises(UserError, match=f"{problem}; name another --output"):
+            predict(student_folder, source, target, LABELS)
+    assert source.read_bytes() == records
+    assert {path.name for path in tmp_path.iterdir()} == {"new.jsonl", "folder"}
+
+
+def test_weights_cut_short_are_the_users_fault(student_folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "student"
+    shutil.copytree(student_folder, broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"holds no readable model \(SafetensorError\); ship the student again"):
+        load_student(broken)
+
+
 class Killed(BaseException):
     pass
 
@@ -238,6 +274,14 @@ def test_no_speed_at_all_gives_what_plain_prediction_gives(leaving_folder: Path,
         assert main(call(leaving_folder, tmp_path, "--give", "both", *options)) == 0
         found.append((tmp_path / "out.jsonl").read_bytes())
     assert found[0] == found[1] != found[2]
+
+
+def test_a_speed_that_no_setting_reaches_is_said(
+    leaving_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for speed, said in (("0.1", False), ("0.8", True)):
+        assert main(call(leaving_folder, tmp_path, "--speed", speed)) == 0
+        assert ("note: similarity saved" in capsys.readouterr().err) == said
 
 
 def test_a_faster_speed_does_less_work(leaving_folder: Path) -> None:

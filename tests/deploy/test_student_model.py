@@ -111,7 +111,7 @@ def early_answers(folder: Path, kind: ExitRuleName, speed: float) -> Floats:
     with torch.inference_mode():
         batch = encode(student.tokenizer, TEXTS, 24).pad(np.arange(3))
         said = all_exits(student.stock_model(), load_exits(folder), *batch).sigmoid().transpose(0, 1)
-    rule, cuts = read_speed(folder, kind, speed)
+    rule, cuts, _ = read_speed(folder, kind, speed)
     chosen: Floats = said[leave(rule, said, cuts), torch.arange(3)].numpy()
     return chosen
 

@@ -225,15 +225,17 @@ def test_the_knobs_settings_are_kept_too(probabilities: torch.Tensor, tmp_path: 
     asked = 0
     for kind in KINDS:
         for speed in SPEEDS:
-            rule, kept = read_speed(tmp_path, kind, speed)
+            rule, kept, saves = read_speed(tmp_path, kind, speed)
             assert rule == set_speed(kind, speed, probabilities, cuts, shares)
             torch.testing.assert_close(kept, cuts, rtol=0, atol=0)
+            taken = leave(rule, probabilities, cuts)
+            assert saves == pytest.approx(1 - shares[taken].mean().item(), abs=1e-6)
             asked += 1
     assert asked == 3 * len(SPEEDS)
     with pytest.raises(UserError, match=r"speed: is 0\.55; choose one of 0, 0\.1, 0\.2"):
         read_speed(tmp_path, "entropy", 0.55)
     for kind in KINDS:
-        rule, _ = read_speed(tmp_path, kind, 0.0)
+        rule = read_speed(tmp_path, kind, 0.0).rule
         assert set(leave(rule, probabilities, cuts).tolist()) == {LAYERS - 1}
 
 

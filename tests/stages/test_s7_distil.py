@@ -296,7 +296,7 @@ def test_every_technique_changes_the_student(paths: RunPaths) -> None:
         if "exits" in technique:
             loaded = load_exits(paths.student(1).model)
             assert len(loaded.heads) == 1
-            assert read_speed(paths.student(1).model, "similarity", 0.1)[1].shape == (2,)
+            assert read_speed(paths.student(1).model, "similarity", 0.1).cuts.shape == (2,)
     assert len(seen) == len(TECHNIQUES) + 1
     assert len(TECHNIQUES) == 31
 

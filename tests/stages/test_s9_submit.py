@@ -144,8 +144,11 @@ def test_a_final_choice_of_one_member_saw_what_the_member_saw(tmp_path: Path, se
 
 def test_shipped_student_knows_its_labels_and_thresholds(tmp_path: Path, settings: Settings) -> None:
     paths = write_run(tmp_path)
-    s9_submit.run(paths, settings)
+    columns = settings.contest.columns.model_copy(update={"numbers": ("wbc",), "categories": ("ward",), "order": "day"})
+    contest = settings.contest.model_copy(update={"columns": columns})
+    s9_submit.run(paths, settings.model_copy(update={"contest": contest}))
     card = read_card(paths.submission / "student")
+    assert (card.columns.numbers, card.columns.categories, card.columns.order) == ((), (), None), "it reads texts alone"
     assert (card.labels, card.thresholds, card.min_labels) == (LABELS, (0.3, 0.4, 0.5), 1)
     assert card.max_tokens == settings.distil.max_tokens
     assert card.headings["chief_complaint"] == ("主诉",)

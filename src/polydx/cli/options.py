@@ -5,6 +5,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from polydx.config import Settings
 from polydx.errors import UserError
 
 Config = Annotated[Path, typer.Option("--config", help="A configuration file, or a run's settings.json.")]
@@ -13,6 +14,20 @@ Fold = Annotated[int, typer.Option(min=0, help="Fold job, counted over all repea
 Round = Annotated[int, typer.Option("--round", min=0, help="Round; 0 learns from labels only.")]
 
 T = TypeVar("T")
+
+
+def check_fold(settings: Settings, fold: int) -> int:
+    """Return a fold job's number.
+
+    Raises:
+        UserError: The split has no such job.
+    """
+    from polydx.plan import fold_jobs
+
+    jobs = fold_jobs(settings.split)
+    if fold >= jobs:
+        raise UserError("--fold", f"is {fold}", f"stay below the {jobs} fold jobs of the configuration")
+    return fold
 
 
 def entry_of(entries: dict[str, T], option: str, name: str) -> T:

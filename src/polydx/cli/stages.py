@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from polydx.cli.options import Config, Fold, Overrides, Round, entry_of
+from polydx.cli.options import Config, Fold, Overrides, Round, check_fold, entry_of
 from polydx.errors import UserError
 from polydx.paths import ALL_ROWS, RunPaths
 from polydx.resolve import load_settings
@@ -100,7 +100,7 @@ def finetune(
         member,
         chosen,
         round_number,
-        fold,
+        check_fold(settings, fold),
         settings.contest.language,
         settings.pseudo if round_number > 0 else None,
         settings.compute,
@@ -115,7 +115,9 @@ def pseudo(config: Config, fold: Fold, round_number: Round = 1, overrides: Overr
     from polydx.stages import s6_pseudo
 
     settings = load_settings(config, overrides or ())
-    s6_pseudo.run(RunPaths(settings.run.name), round_number, fold, tuple(settings.members), settings.pseudo)
+    s6_pseudo.run(
+        RunPaths(settings.run.name), round_number, check_fold(settings, fold), tuple(settings.members), settings.pseudo
+    )
 
 
 @app.command()
@@ -132,7 +134,7 @@ def distil(
 
     s7_distil.run(
         RunPaths(settings.run.name),
-        None if fold == ALL_ROWS else int(fold),
+        None if fold == ALL_ROWS else check_fold(settings, int(fold)),
         settings.distil,
         tuple(settings.members),
         settings.pseudo.rounds,

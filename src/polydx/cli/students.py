@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from polydx.names import ExitRuleName, Give
+from polydx.names import ExitRuleName, Give, TableFormat
 
 app = typer.Typer()
 
@@ -29,11 +29,15 @@ def predict(
             help="With --speed: a record leaves once its answer hardly changes, its labels stay, or it is sure."
         ),
     ] = "similarity",
+    table_format: Annotated[
+        TableFormat, typer.Option("--format", help="How the records are stored; auto goes by the file's ending.")
+    ] = "auto",
 ) -> None:
     """Label new records with a deployed student."""
     from polydx.deploy import predict as prediction
 
-    prediction.predict(model, source, target, prediction.Wanted(give, explain, skip_bad, speed, exit_rule))
+    wanted = prediction.Wanted(give, explain, skip_bad, speed, exit_rule, table_format)
+    prediction.predict(model, source, target, wanted)
 
 
 @app.command()

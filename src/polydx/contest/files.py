@@ -111,6 +111,10 @@ def _wide_lines(path: Path, file: BinaryIO, encoding: str) -> Iterator[str | Use
             yield line.removesuffix("\n").removeprefix("\ufeff" if number == 1 else "")
     except UnicodeDecodeError as error:
         yield _undecodable(path, number + 1, error, encoding)
+    except UnicodeError:
+        # What Python says of UTF-16 without its mark, on the first line.
+        problem = f"isn't {encoding}: it has no byte order mark"
+        yield UserError(f"{path}, line 1", problem, f"write {encoding}-le or {encoding}-be in contest.encoding")
 
 
 def _check_encoding(encoding: str) -> str:

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polydx.contest.cells import Order, id_of, labels_of, number_of, order_of, scalar_of, text_of
-from polydx.contest.files import read_text, shown
+from polydx.contest.files import LONGEST_SHOWN, read_text, shown
 from polydx.contest.rows import Row
 from polydx.contest.tables import TableLayout, read_rows, stream_rows
 from polydx.errors import UserError
+
+COLUMNS_NAMED = 20
+"""Columns that an error names where one is missing."""
 
 
 @dataclass(frozen=True)
@@ -144,11 +147,12 @@ def require_columns(path: Path, present: Iterable[str], columns: Iterable[str]) 
     there = set(present)
     for column in columns:
         if column not in there:
-            raise UserError(
-                str(path),
-                f"has no column {column!r} (it has {', '.join(sorted(there)[:20])})",
-                "correct contest.columns or the file's column names",
-            )
+            names = sorted(there)[:COLUMNS_NAMED]
+            has, fix = f"it has {', '.join(names)}", "correct contest.columns or the file's column names"
+            if any(len(name) > LONGEST_SHOWN for name in names):
+                # Without a line of names the first record stands in its place, and records are private.
+                has, fix = "its first line reads like a record", "begin the file with the names of its columns"
+            raise UserError(str(path), f"has no column {column!r} ({has})", fix)
 
 
 def read_labels(path: Path, layout: TableLayout, roles: ColumnRoles, setting: str) -> dict[str, tuple[str, ...]]:

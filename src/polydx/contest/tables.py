@@ -50,7 +50,8 @@ def format_of(path: Path, layout: TableLayout) -> TableFormat:
     if layout.format != "auto":
         return layout.format
     if path.suffix.lower() not in _BY_ENDING:
-        raise UserError(str(path), f"its ending says no format ({' '.join(_BY_ENDING)} do)", "set contest.format")
+        problem = f"its ending says no format ({' '.join(_BY_ENDING)} do)"
+        raise UserError(str(path), problem, "set contest.format, or --format of polydx predict")
     return _BY_ENDING[path.suffix.lower()]
 
 

@@ -66,6 +66,9 @@ class BlockWriter:
             self.discarded = earlier.identity != self._state.identity
             if not self.discarded and earlier.bytes <= self._part.stat().st_size:
                 self._state = earlier
+            else:
+                # Or the job that it is of, started again after this one is killed, would go on with these bytes.
+                self._state_file.unlink()
         self._file.truncate(self._state.bytes)
         self.resumed = self._state.records
         return self

@@ -32,9 +32,9 @@ def savings(folder: Path, model: StudentModel, tokens: TokenTable) -> list[float
     """
     rows = np.arange(len(tokens.lengths))
     exits = load_exits(folder)
-    probabilities = exit_probabilities(model, exits, tokens, rows, torch.device("cpu"), bf16=False)
+    probabilities = exit_probabilities(model, exits, tokens, rows, torch.device("cpu"))
     config = body_of(model).config
     lengths = torch.from_numpy(tokens.lengths)
     done = work_done(config.num_hidden_layers, lengths, config.hidden_size, config.intermediate_size)
     settings = (read_speed(folder, EXIT_RULE, speed) for speed in ALL_SPEEDS)
-    return [work_saved(leave(rule, probabilities, cuts), done) for rule, cuts in settings]
+    return [work_saved(leave(rule, probabilities, cuts), done) for rule, cuts, _ in settings]

@@ -25,7 +25,7 @@ from polydx.deploy.student_card import read_card
 from polydx.deploy.student_model import EXIT_RULE, LoadedStudent, load_student
 from polydx.errors import UserError
 from polydx.model.tokens import encode
-from polydx.names import ExitRuleName, Give
+from polydx.names import ExitRuleName, Give, TableFormat
 from polydx.progress import Reporter
 from polydx.provenance import code_hash
 from polydx.train.classification import predict_probabilities
@@ -47,6 +47,7 @@ class Wanted:
         skip_bad: Whether to leave malformed records out instead of refusing the table.
         speed: Share of the work to save by early exits; None runs every layer of any student.
         exit_rule: When a record leaves, at a speed.
+        format: How the records are stored; `auto` goes by the file's ending.
     """
 
     give: Give
@@ -54,6 +55,7 @@ class Wanted:
     skip_bad: bool
     speed: float | None = None
     exit_rule: ExitRuleName = EXIT_RULE
+    format: TableFormat = "auto"
 
 
 def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
@@ -65,27 +67,31 @@ def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
 
     Args:
         folder: The student's folder.
-        source: Raw records with the columns that the student was made for; the format goes by the file's ending.
-        target: JSON lines; it appears when all are written.
+        source: Raw records with the columns that the student was made for.
+        target: JSON lines; it appears when all are written. Neither the records nor in the student's folder.
         wanted: What to write.
 
     Raises:
-        UserError: The student or the records can't be read, the student has no such speed, what is wanted doesn't go
-            together, or records are malformed and not to be skipped.
+        UserError: The student or the records can't be read, nothing can be written there, the student has no such
+            speed, what is wanted doesn't go together, or records are malformed and not to be skipped.
     """
     if wanted.explain and wanted.speed is not None:
         raise UserError("--explain", "tells of the last layer, which --speed leaves out", "give only one of them")
     card = read_card(folder)
-    if is_read_whole(source, card):
+    _check_target(target, source, folder)
+    if is_read_whole(source, card, wanted.format):
         print(f"note: {source.suffix} is read whole into memory; JSON lines, CSV and Parquet are not", file=sys.stderr)
-    survey = take_survey(source, card)
+    survey = take_survey(source, card, wanted.format)
     if not wanted.skip_bad:
         survey.refuse_faults(source, "mend them, or leave them out with --skip-bad")
     student = load_student(folder, wanted.speed, wanted.exit_rule)
+    if student.early is not None and wanted.speed is not None and student.early.saves < wanted.speed:
+        reached = f"{wanted.exit_rule} saved {student.early.saves:.0%} of the work where it was set, not"
+        print(f"note: {reached} {wanted.speed:.0%}: no record can leave sooner by it", file=sys.stderr)
     device = torch.device("cpu") if student.model is None else pick_device("auto")
     student.to(device)
 
-    records = sound_records(source, card)
+    records = sound_records(source, card, wanted.format)
     with (
         BlockWriter(target, identity(folder, source, wanted, device)) as output,
         Reporter("predict", survey.records, "records") as reporter,
@@ -98,6 +104,24 @@ def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
             reporter.step(len(chunk))
     skipped = f", {survey.malformed} malformed ones skipped: {survey.faults()}" if survey.malformed else ""
     print(f"predict: {survey.records} records in {target}{skipped}", file=sys.stderr)
+
+
+def _check_target(target: Path, source: Path, folder: Path) -> None:
+    """See that the answers can be written where they should, before any work.
+
+    Raises:
+        UserError: They can't, or would take the place of the records or lie among what their bytes depend on.
+    """
+    fix = "name another --output"
+    if target.is_dir():
+        raise UserError(str(target), "is a folder", fix)
+    parent = next(above for above in target.absolute().parents if above.exists())
+    if not parent.is_dir():
+        raise UserError(str(parent), "is a file, and --output lies in it", fix)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UserError(str(target), "holds the records themselves", fix)
+    if target.absolute().parent.resolve() == folder.resolve():
+        raise UserError(str(target), "lies in the student's folder", fix)
 
 
 def identity(folder: Path, source: Path, wanted: Wanted, device: torch.device) -> str:

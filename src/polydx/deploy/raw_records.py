@@ -8,6 +8,7 @@ from polydx.contest.readers import RawRecord, require_columns, stream_table
 from polydx.contest.tables import READ_WHOLE, TableLayout, format_of
 from polydx.deploy.student_card import StudentCard
 from polydx.errors import UserError
+from polydx.names import TableFormat
 
 FAULTS_NAMED = 10
 """Malformed records that an error names; the others are counted."""
@@ -44,7 +45,7 @@ class Survey:
             raise UserError(str(source), f"{of}: {self.faults()}", fix)
 
 
-def take_survey(source: Path, card: StudentCard) -> Survey:
+def take_survey(source: Path, card: StudentCard, kind: TableFormat = "auto") -> Survey:
     """Read a table through and count what it holds.
 
     Raises:
@@ -53,7 +54,7 @@ def take_survey(source: Path, card: StudentCard) -> Survey:
     records, malformed = 0, 0
     named: list[str] = []
     seen: set[str] = set()
-    for row in stream_table(source, _layout(card), card.columns, SETTING, seen):
+    for row in stream_table(source, _layout(card, kind), card.columns, SETTING, seen):
         if isinstance(row, RawRecord):
             records += 1
             continue
@@ -67,21 +68,21 @@ def take_survey(source: Path, card: StudentCard) -> Survey:
     return Survey(records, malformed, tuple(named))
 
 
-def sound_records(source: Path, card: StudentCard) -> Iterator[RawRecord]:
+def sound_records(source: Path, card: StudentCard, kind: TableFormat = "auto") -> Iterator[RawRecord]:
     """Yield the records of a table that aren't malformed, in its order.
 
     Raises:
         UserError: It can't be read.
     """
-    for row in stream_table(source, _layout(card), card.columns, SETTING):
+    for row in stream_table(source, _layout(card, kind), card.columns, SETTING):
         if isinstance(row, RawRecord):
             yield row
 
 
-def is_read_whole(source: Path, card: StudentCard) -> bool:
+def is_read_whole(source: Path, card: StudentCard, kind: TableFormat = "auto") -> bool:
     """Whether a table's format can't be streamed."""
-    return format_of(source, _layout(card)) in READ_WHOLE
+    return format_of(source, _layout(card, kind)) in READ_WHOLE
 
 
-def _layout(card: StudentCard) -> TableLayout:
-    return TableLayout("auto", card.separator, card.encoding)
+def _layout(card: StudentCard, kind: TableFormat) -> TableLayout:
+    return TableLayout(kind, card.separator, card.encoding)

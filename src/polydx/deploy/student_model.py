@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoModelForSequenceClassification,
@@ -47,11 +48,13 @@ class EarlyExits:
         heads: After every layer but the last, in evaluation mode.
         rule: When a record leaves.
         cuts: `[labels]`, float32, thresholds that the rule may look at.
+        saves: Share of the work that this saved on the rows that it was set on.
     """
 
     heads: Exits
     rule: ExitRule
     cuts: Tensor
+    saves: float
 
 
 @dataclass(frozen=True)
@@ -148,8 +151,8 @@ def load_early_exits(folder: Path, speed: float, exit_rule: ExitRuleName = EXIT_
     Raises:
         UserError: It has none, or not this speed.
     """
-    rule, cuts = read_speed(folder, exit_rule, speed)
-    return EarlyExits(load_exits(folder), rule, cuts)
+    found = read_speed(folder, exit_rule, speed)
+    return EarlyExits(load_exits(folder), *found)
 
 
 def word_embedding(model: StudentModel) -> nn.Embedding:
@@ -171,7 +174,7 @@ def load_model(folder: Path) -> StudentModel:
             loaded: object = AutoModelForSequenceClassification.from_pretrained(
                 str(folder), trust_remote_code=False, dtype="auto"
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         problem = f"holds no readable model ({type(error).__name__})"
         raise UserError(str(folder), problem, "ship the student again (polydx submit)") from error
     if not isinstance(loaded, BertForSequenceClassification | ErnieForSequenceClassification):

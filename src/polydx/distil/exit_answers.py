@@ -18,15 +18,15 @@ from polydx.train.classification import predict_probabilities
 
 
 def exit_probabilities(
-    student: Student, exits: Exits, tokens: TokenTable, rows: IntArray, device: torch.device, bf16: bool
+    student: Student, exits: Exits, tokens: TokenTable, rows: IntArray, device: torch.device
 ) -> Tensor:
-    """Probabilities of every exit, the student's own head last: `[exits, rows, labels]`, float32, on the processor."""
+    """Probabilities of every exit in fp32, the student's own head last: `[exits, rows, labels]`, on the processor."""
 
     def score(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         return all_exits(student, exits, input_ids, attention_mask).flatten(1)
 
     depth, labels = student.config.num_hidden_layers, student.classifier.out_features
-    found = predict_probabilities(score, tokens, rows, depth * labels, device, bf16)
+    found = predict_probabilities(score, tokens, rows, depth * labels, device, bf16=False)
     return torch.from_numpy(found).view(-1, depth, labels).transpose(0, 1)
 
 
@@ -44,8 +44,7 @@ def speeds_of(
     rows: IntArray,
     rates: Floats,
     device: torch.device,
-    bf16: bool,
 ) -> Mapping[str, object]:
     """The table that `save_speeds` writes, set on some rows; `rates` `[labels]`: how often each label is decided."""
-    probabilities = exit_probabilities(student, exits, tokens, rows, device, bf16)
+    probabilities = exit_probabilities(student, exits, tokens, rows, device)
     return speed_table(probabilities, rates.tolist(), work_of(student, tokens, rows))

@@ -112,6 +112,11 @@ def work_saved(taken: Tensor, done: Tensor) -> float:
     return float(1 - done.gather(1, taken[:, None]).sum() / done[:, -1].sum())
 
 
+def share_saved(taken: Tensor, shares: Tensor) -> float:
+    """Share of the work that rows of one length save by the exits `[rows]` they take; `shares` from `work_shares`."""
+    return float(1 - shares[taken].mean())
+
+
 def set_speed(kind: ExitRuleName, speed: float, probabilities: Tensor, cuts: Tensor, shares: Tensor) -> ExitRule:
     """The most careful rule of a kind that saves a given share of the work on the given rows.
 
@@ -128,7 +133,7 @@ def set_speed(kind: ExitRuleName, speed: float, probabilities: Tensor, cuts: Ten
     """
 
     def saves(rule: ExitRule) -> bool:
-        return float(1 - shares[leave(rule, probabilities, cuts)].mean()) >= speed
+        return share_saved(leave(rule, probabilities, cuts), shares) >= speed
 
     if kind == "patience":
         rules = [ExitRule(kind, patience=patience) for patience in range(len(shares), 0, -1)]

@@ -2,15 +2,15 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from polydx.artifacts import read_json, write_json
 from polydx.errors import UserError
-from polydx.model.exit_rules import KINDS, NEVER, ExitRule, cuts_at_rates, set_speed
+from polydx.model.exit_rules import KINDS, NEVER, ExitRule, cuts_at_rates, leave, set_speed, share_saved
 from polydx.model.exits import EXITS_FILE
 from polydx.names import ExitRuleName
 
@@ -28,13 +28,16 @@ def speed_table(probabilities: Tensor, rates: Sequence[float], shares: Tensor) -
         shares: `[exits]`, from `work_shares`.
 
     Returns:
-        What `read_speed` reads: the cuts that decide labels, and each rule's settings by speed.
+        What `read_speed` reads: the cuts that decide labels, and by kind of rule and speed its settings and the share
+        of the work that it really saves on these rows.
     """
     cuts = cuts_at_rates(probabilities[-1], rates)
-    rules = {
-        kind: {str(speed): asdict(set_speed(kind, speed, probabilities, cuts, shares)) for speed in SPEEDS}
-        for kind in KINDS
-    }
+    rules: dict[str, dict[str, object]] = {kind: {} for kind in KINDS}
+    for kind in KINDS:
+        for speed in SPEEDS:
+            rule = set_speed(kind, speed, probabilities, cuts, shares)
+            saves = share_saved(leave(rule, probabilities, cuts), shares)
+            rules[kind][str(speed)] = {"bar": rule.bar, "patience": rule.patience, "saves": saves}
     return {"cuts": cuts.tolist(), "rules": rules}
 
 
@@ -50,8 +53,23 @@ def save_speeds(table: Mapping[str, object], folder: Path) -> None:
     write_json(folder / SPEEDS_FILE, table)
 
 
-def read_speed(folder: Path, kind: ExitRuleName, speed: float) -> tuple[ExitRule, Tensor]:
-    """Read one rule at one speed, and the cuts `[labels]` that decide labels.
+class Speed(NamedTuple):
+    """One rule at one speed.
+
+    Attributes:
+        rule: When a record leaves.
+        cuts: `[labels]`, float32, thresholds that decide labels.
+        saves: Share of the work that it saved on the rows that it was set on: less than was asked for where no setting
+            saves as much.
+    """
+
+    rule: ExitRule
+    cuts: Tensor
+    saves: float
+
+
+def read_speed(folder: Path, kind: ExitRuleName, speed: float) -> Speed:
+    """Read one rule at one speed.
 
     Args:
         folder: The student's.
@@ -65,7 +83,10 @@ def read_speed(folder: Path, kind: ExitRuleName, speed: float) -> tuple[ExitRule
         fix = "train it with distil.exits, or name the student that this form was made of"
         raise UserError(str(folder), "is a student without early exits", fix)
     table = read_json(folder / SPEEDS_FILE)
-    rules = {0.0: NEVER} | {float(share): ExitRule(**rule) for share, rule in table["rules"][kind].items()}
-    if speed not in rules:
-        raise UserError("speed", f"is {speed:g}", "choose one of " + ", ".join(f"{share:g}" for share in rules))
-    return rules[speed], torch.tensor(table["cuts"])
+    cuts, known = torch.tensor(table["cuts"]), {float(share): found for share, found in table["rules"][kind].items()}
+    if speed == 0:
+        return Speed(NEVER, cuts, 0.0)
+    if speed not in known:
+        raise UserError("speed", f"is {speed:g}", "choose one of " + ", ".join(f"{share:g}" for share in (0, *known)))
+    found = known[speed]
+    return Speed(ExitRule(kind, found["bar"], found["patience"]), cuts, found["saves"])

@@ -98,12 +98,10 @@ class StudentJob:
         """A member that may show its layers: of the student's own fold; of any if the student is scored nowhere."""
         return self.paths.fold_model(member, self.teacher_round, self.fold or 0)
 
-    def predict(self, model: Student, places: IntArray) -> Floats:
-        """Probabilities `[places, labels]`, float32."""
+    def predict(self, model: Student, places: IntArray, bf16: bool = False) -> Floats:
+        """Probabilities `[places, labels]`, float32; in fp32 unless asked, as the student is deployed."""
         labels = len(self.rows.label_names)
-        return predict_probabilities(
-            partial(classify, model), self.tokens, places, labels, self.device, self.recipe.bf16
-        )
+        return predict_probabilities(partial(classify, model), self.tokens, places, labels, self.device, bf16)
 
 
 class Trained(NamedTuple):
@@ -153,7 +151,7 @@ def run(
         trained = _train(job, body, said, weights, step + 1 == len(chain), checkpoints[step])
         if step + 1 < len(chain):
             # The next one's only teacher.
-            said, weights = [job.predict(trained.student, rows.transfer)], [1.0]
+            said, weights = [job.predict(trained.student, rows.transfer, job.recipe.bf16)], [1.0]
     _write(job, trained)
     for checkpoint in checkpoints:
         clear_checkpoint(checkpoint)
@@ -217,13 +215,12 @@ def _write(job: StudentJob, trained: Trained) -> None:
         write_array(target, job.predict(student, places))
     tokenizer = load_tokenizer(job.paths.encoder(distil.encoder))
     tokenizer.model_max_length = distil.max_tokens
+    rates = rows.targets.mean(axis=0)
     with replacing(files.model) as folder:
         save_folder(folder, student, tokenizer)
         if trained.exits is not None:
             save_exits(trained.exits, folder)
-            # The rows without labels come last: none was learnt by heart.
-            late, rates = rows.transfer[-SPEED_ROWS:], rows.targets.mean(axis=0)
-            save_speeds(speeds_of(student, trained.exits, job.tokens, late, rates, job.device, job.recipe.bf16), folder)
+            save_speeds(speeds_of(student, trained.exits, job.tokens, _speed_rows(rows), rates, job.device), folder)
     report = {
         "member": "student",
         "round": job.teacher_round,
@@ -235,3 +232,9 @@ def _write(job: StudentJob, trained: Trained) -> None:
     write_json(files.report, report)
     rows_learned = f"{report['training_rows']} labelled and {report['pseudo_rows']} other rows"
     print(f"s7 {_job_name(job.fold)}: {rows_learned} in {trained.report.seconds} s", file=sys.stderr)
+
+
+def _speed_rows(rows: StudentRows) -> IntArray:
+    """Rows that the speeds of early exits are set on: without labels, where there are any, as those to come are."""
+    others = rows.transfer[len(rows.learned) :]
+    return (others if len(others) else rows.learned)[-SPEED_ROWS:]

@@ -123,7 +123,8 @@ def _ship_student(paths: RunPaths, settings: Settings, target: Path) -> None:
         max_labels=rule["max_labels"],
         max_tokens=settings.distil.max_tokens,
         language=contest.language,
-        columns=ColumnRoles(**contest.columns.model_dump(exclude={"order"})),  # it reads texts, never neighbours
+        # It reads texts: no record is refused for a column that it has no eyes for.
+        columns=ColumnRoles(**contest.columns.model_dump(exclude={"order"}) | {"numbers": (), "categories": ()}),
         separator=contest.separator,
         encoding=contest.encoding,
         headings=settings.clean.headings,
