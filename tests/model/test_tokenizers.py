@@ -8,6 +8,7 @@ from transformers import AutoTokenizer
 
 from polydx.errors import UserError
 from polydx.model.tokenizers import SPECIAL_TOKENS, new_tokenizer
+from polydx.names import TokenizerName
 
 CHINESE = ["患者3天前出现发热,体温39.5℃,WBC 12.3×10^9/L", "患者2天前咳嗽,体温39.2℃,WBC 10.5×10^9/L,出现发热"] * 2
 ENGLISH = ["the patient coughed and was coughing", "coughing patients, the cough of the patient"] * 2
@@ -58,9 +59,10 @@ def test_saved_folder_is_read_by_the_library(tmp_path: Path, kind, texts: list[s
     assert loaded.mask_token_id == 4
 
 
-def test_texts_without_anything_twice_are_an_error() -> None:
+@pytest.mark.parametrize("kind", ["words", "wordpiece", "characters"])
+def test_texts_without_anything_twice_are_an_error(kind: TokenizerName) -> None:
     with pytest.raises(UserError, match="occurs 2 times"):
-        new_tokenizer("words", ["1 2", "3 4"], 100)
+        new_tokenizer(kind, ["a b", "c d"], 100)
 
 
 SAVE = """

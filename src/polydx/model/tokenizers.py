@@ -39,7 +39,7 @@ def new_tokenizer(kind: TokenizerName, texts: Sequence[str], vocabulary_size: in
         else _pieces(texts, vocabulary_size, single_characters=kind == "characters")
     )
     if tokenizer.get_vocab_size() <= len(SPECIAL_TOKENS):
-        raise UserError("records", f"nothing in the texts occurs {MIN_COUNT} times", "give more text to learn from")
+        raise _nothing_learnt()
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{FIRST} $A {LAST}",
         pair=f"{FIRST} $A {LAST} $B:1 {LAST}:1",
@@ -72,6 +72,8 @@ def _pieces(texts: Sequence[str], vocabulary_size: int, *, single_characters: bo
         for entry in _single(word):
             counts[entry] += count
     alphabet = _frequent(counts)[: vocabulary_size - len(SPECIAL_TOKENS)]
+    if not alphabet:
+        raise _nothing_learnt()
     merged = _train(words, alphabet, vocabulary_size)
     vocabulary = [*SPECIAL_TOKENS, *alphabet, *merged][:vocabulary_size]
 
@@ -83,6 +85,10 @@ def _pieces(texts: Sequence[str], vocabulary_size: int, *, single_characters: bo
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([splitter, alone])
     tokenizer.decoder = decoders.WordPiece(prefix=INSIDE)
     return tokenizer
+
+
+def _nothing_learnt() -> UserError:
+    return UserError("records", f"nothing in the texts occurs {MIN_COUNT} times", "give more text to learn from")
 
 
 def _train(words: Counter[str], alphabet: Sequence[str], vocabulary_size: int) -> list[str]:
