@@ -7,12 +7,14 @@ import pytest
 
 from polydx.artifacts import write_array, write_json
 from polydx.config import Split, Stack
+from polydx.contest.records import read_records
 from polydx.ensemble.fusions import FUSIONS
 from polydx.errors import UserError
 from polydx.judge.folds import read_folds
 from polydx.judge.metrics import macro_f1
 from polydx.paths import RunPaths
 from polydx.stages import s3_split, s8_stack
+from polydx.stages.stack_inputs import input_files, read_context, read_inputs
 
 ROWS, TEST_ROWS, LABELS = 160, 30, ["a", "b", "c", "d"]
 STACK = Stack(
@@ -214,6 +216,22 @@ def test_record_numbers_join_the_stacker_only_when_asked(tmp_path, finished):
     }
     assert views < set(ledger["importance"]["lightgbm"])
     assert not any(name.startswith(("rate", "opinions")) for name in finished[2]["importance"]["lightgbm"])
+
+
+def test_neighbours_are_told_of_by_the_first_repeat_alone(tmp_path):
+    """What later repeats say of a row's neighbours comes from models that learnt the row."""
+    paths, _ = make_run(tmp_path, "repeated")
+    records, folds = read_records(paths.records, paths.labels), read_folds(paths.folds)
+    files = input_files(paths, ("bert", "tfidf"), 1, True, folds.jobs)
+    inputs = read_inputs(files, folds, folds.fold_of_row(0), records.targets() > 0)
+    near = read_context(records, files, folds, inputs, STACK.model_copy(update={"record_number": True})).neighbourhood
+    np.testing.assert_array_equal(near.fold_of_row, folds.fold_of_row(0))
+    for index, jobs in enumerate(files.values()):
+        said = np.stack([np.load(job.test) for job in jobs])
+        np.testing.assert_array_equal(near.test[index], said[: folds.count])
+        np.testing.assert_allclose(inputs.test[index], (said[: folds.count] + said[folds.count :]) / 2, atol=1e-6)
+        for job in range(folds.count):
+            np.testing.assert_array_equal(near.oof[index, folds.validation(job)], np.load(jobs[job].validation))
 
 
 def test_record_numbers_that_are_not_there_are_the_users_fault(tmp_path):

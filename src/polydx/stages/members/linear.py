@@ -12,7 +12,10 @@ from polydx.stages.members.job import Fitted, FoldJob, IntArray
 
 
 def fit(member: LinearMember, job: FoldJob, language: Language) -> Fitted:
-    """A linear classifier has no time to ramp over: pseudo-rows get their final weight, and the likelier answer."""
+    """A linear classifier has no time to ramp over: pseudo-rows get their final weight.
+
+    It learns 0 and 1, so a soft label becomes the likelier answer, whatever stage 6 counts as present.
+    """
     rows = job.rows
     texts = pd.read_parquet(job.paths.records, columns=[TEXT])[TEXT].tolist()
     weight = 1.0 if job.pseudo is None else job.pseudo.final_weight
