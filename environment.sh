@@ -10,7 +10,7 @@ make_environment() { # make_environment FILE…
     stamp=".venv/.installed-$file"
     if [ ! -e "$stamp" ] || [ "$file" -nt "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
       echo "installing $file into .venv" >&2
-      # torch comes first and by itself: other packages would otherwise pull in its CUDA build.
+      # torch comes first and by itself, from the index that pip is set to: a CPU build there is far smaller.
       if [ "$file" = requirements.txt ]; then
         .venv/bin/python -m pip install --quiet --disable-pip-version-check "$(grep '^torch==' requirements.txt)" >&2
       fi

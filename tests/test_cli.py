@@ -51,6 +51,25 @@ FAULTS = {
         ["finetune", "--config", str(SMOKE), "--member", "linear", "--fold", "2"],
         "--fold: is 2; stay below the 2 fold jobs",
     ),
+    **{
+        f"{command[0]}_too_early": ([*command[:1], "--config", str(SMOKE), *command[1:]], expected)
+        for command, expected in {
+            ("inspect",): "runs/smoke/s1_clean/records.parquet: is not there yet; run polydx clean first",
+            ("split",): "records.parquet: is not there yet; run polydx clean first",
+            ("pretrain", "--encoder", "small_bert"): "records.parquet: is not there yet; run polydx clean first",
+            ("finetune", "--member", "linear", "--fold", "0"): "records.parquet: is not there yet; run polydx clean",
+            ("pseudo", "--fold", "0"): "records.parquet: is not there yet; run polydx clean first",
+            ("distil", "--fold", "all"): "records.parquet: is not there yet; run polydx clean first",
+            ("stack",): "records.parquet: is not there yet; run polydx clean first, or bash run.sh for everything",
+            ("submit",): "runs/smoke/s8_stack/ledger.json: is not there yet; run polydx stack first",
+            ("score-run",): "runs/smoke/s9_submit/scores.json: is not there yet; run polydx submit first",
+        }.items()
+    },
+    "engine_option_without_its_mark": (["run", "--dry-run"], "--dry-run: is no configuration file and no key=value"),
+    "one_table_without_a_list": (
+        ["check", str(SMOKE), "contest.train=train.json"],
+        'contest.train: is "train.json"; write a list: [train.json]',
+    ),
     "no_configuration": (["check", "absent.yaml"], "absent.yaml: no such configuration file"),
     "bad_setting": (["check", str(SMOKE), "split.folds=1"], "argument 'split.folds=1': split.folds: is 1"),
     "no_submission": (["score", "absent.json", "truth.json"], "absent.json: there is no such file"),
@@ -73,10 +92,19 @@ def test_a_fault_is_one_line_and_status_2(name: str, capsys: pytest.CaptureFixtu
     assert [path.name for path in Path().iterdir()] == ["truth.json"]
 
 
+def test_a_configuration_away_from_base_is_told_where_to_lie(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.yaml").write_text("run: {name: mine}\n", encoding="utf-8")
+    assert main(["check", "mine.yaml"]) == 2
+    expected = "base.yaml: no such configuration file; a configuration lies beside it: put yours into configs/"
+    assert expected in capsys.readouterr().err
+
+
 def test_help_is_no_fault_but_no_command_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     helped = capsys.readouterr()
     assert "finetune" in helped.out
+    assert main(["run", "--help"]) == 0
+    assert "Options behind a -- go to Snakemake" in capsys.readouterr().out
     assert main([]) == 2
     bare = capsys.readouterr()
     assert "finetune" in bare.out + bare.err
@@ -84,8 +112,11 @@ def test_help_is_no_fault_but_no_command_is_one(capsys: pytest.CaptureFixture[st
 
 
 def test_a_bug_gets_its_traceback() -> None:
-    with pytest.raises(FileNotFoundError, match=r"records\.parquet"):
-        main(["split", "--config", str(SMOKE)])
+    card = Path("runs/smoke/s9_submit/scores.json")
+    card.parent.mkdir(parents=True)
+    card.write_text("{}", encoding="utf-8")
+    with pytest.raises(KeyError):
+        main(["score-run", "--config", str(SMOKE), "contest.truth=null"])
 
 
 def test_score_prints_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,6 +32,8 @@ def start(arguments: Sequence[str]) -> None:
         cut = ours.index("--")
         ours, theirs = ours[:cut], ours[cut + 1 :]
     config = DEFAULT_CONFIG
+    if ours and ours[0].startswith("-"):
+        raise UserError(ours[0], "is no configuration file and no key=value", "put options of the engine behind a --")
     if ours and "=" not in ours[0]:
         config = Path(ours.pop(0))
     settings = load_settings(config, ours)

@@ -66,7 +66,10 @@ def _read(path: Path, places: dict[Key, str]) -> Tree:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(str(path), "no such configuration file", "check the path; examples lie in configs/") from None
+        fix = "check the path; examples lie in configs/"
+        if path.name == BASE:
+            fix = "a configuration lies beside it: put yours into configs/"
+        raise UserError(str(path), "no such configuration file", fix) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(str(path), f"cannot be read ({type(error).__name__})", "give a UTF-8 text file") from None
     try:
@@ -207,4 +210,6 @@ def _first_fault(error: ValidationError, places: Mapping[Key, str], path: Path) 
         place, kind = _place((*key, "kind"), places, path), fault["input"].get("kind")
         return UserError(f"{place}: {name}.kind", f"is {_shown(kind)}", f"use {' or '.join(ENTRY_DEFAULTS)}")
     message = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    if fault["type"] == "tuple_type":
+        message = f"write a list: [{shown.strip(chr(34))}]"
     return UserError(f"{place}: {name}", f"is {shown}", message)

@@ -26,22 +26,20 @@ from polydx.paths import RunPaths
 from polydx.report.card import card_entries, score_lines
 from polydx.report.terminal import print_scores
 
-LABEL_DELIMITER = "|"
-"""Of a CSV on the command line, where no configuration tells another."""
-
 LabelSets = Mapping[str, tuple[str, ...]]
 
 
 def score_submission(
-    submission: Path, truth: Path, label_names: Sequence[str] | None, per_label: bool
+    submission: Path, truth: Path, label_names: Sequence[str] | None, per_label: bool, delimiter: str = "|"
 ) -> dict[str, object]:
-    """Score a submission file against a truth file, both `{id: [labels]}` JSON or a CSV of `id` and `labels`.
+    """Score a submission file against a truth file, each of a form that `read_label_sets` reads.
 
     Args:
         submission: What was predicted.
         truth: What is true; labels of it outside `label_names` are left out, since no submission could name them.
         label_names: The official labels; None takes every label that either file names.
         per_label: Whether to add a row for each label.
+        delimiter: What joins the labels in a CSV.
 
     Returns:
         `macro_f1` over all labels, `macro_f1_present` over those that the truth holds, the other scores of `summary`,
@@ -50,7 +48,7 @@ def score_submission(
     Raises:
         UserError: A file is malformed, the ids differ, or the submission names an unofficial label.
     """
-    predicted, true = (read_label_sets(path, LABEL_DELIMITER) for path in (submission, truth))
+    predicted, true = (read_label_sets(path, delimiter) for path in (submission, truth))
     _require_same_ids(true, predicted, str(submission))
     names = label_names or sorted({label for sets in (true, predicted) for labels in sets.values() for label in labels})
     official = frozenset(names)

@@ -158,7 +158,7 @@ CASES = [
     Case("missing column", ["data/train.json: has no column 'outcome'"], overrides=["contest.columns.labels=outcome"]),
     Case(
         "a record where names should be",
-        ["data/train.csv: has no column 'id' (its first line reads like a record)", "begin the file with the names"],
+        ["data/train.csv: has no column 'id' (it has 1, a long text, '男')", "its first line must name the columns"],
         {"data/train.csv": "1,男,患者张三因发热咳嗽三天，加重一天，由门诊收入我院呼吸内科\n2,女,腹泻\n"},
         ["contest.train=[train.csv]"],
     ),

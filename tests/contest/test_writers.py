@@ -114,7 +114,10 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         ("s.csv", "id,labels\n1,a\n1,b\n", "line 3: the id '1' stands here again"),
         ("s.csv", "id,labels\n1,a,b\n", "line 2: has 3 cells"),
         ("s.csv", 'id,labels\n1,"a\n', "broken CSV"),
-        ("s.txt", "1", "neither .json nor .csv"),
+        ("s.txt", "1", "neither .json, .jsonl nor .csv"),
+        ("s.jsonl", '{"id": "1"}', "line 1: has no id and labels"),
+        ("s.jsonl", '{"id": "1", "labels": ["a"]}\n{"id": "1", "labels": []}', "line 2: the id '1' stands here again"),
+        ("s.jsonl", '{"id": "1", "labels": "a"}', "its labels are no list of texts"),
         ("s.csv", "", "is empty"),
     ],
 )

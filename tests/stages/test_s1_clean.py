@@ -170,5 +170,7 @@ def test_check_says_what_there_is(folder: Path) -> None:
         "labels": 3,
         "labels_without_records": ("痔",),
         "train_without_labels": 1,
+        "labels_a_record": 1.0,
+        "most_labels": 2,
         "unofficial": {"头部外伤": 2},
     }

@@ -28,7 +28,7 @@ for group in (workflow, stages, after_stages, students):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["run"]:
+    if arguments[:1] == ["run"] and arguments[1:2] != ["--help"]:
         # The parser drops a lone --; a second one keeps it for the engine.
         arguments.insert(1, "--")
     try:

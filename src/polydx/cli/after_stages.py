@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from polydx.cli.needed import need
 from polydx.cli.options import Config, Overrides
 from polydx.paths import RunPaths
 from polydx.resolve import load_settings
@@ -19,7 +20,9 @@ def score_run(config: Config, overrides: Overrides = None) -> None:
     from polydx import score as scoring
 
     settings = load_settings(config, overrides or ())
-    scoring.score_run(RunPaths(settings.run.name), settings.contest, settings.stack, settings.run.seed)
+    paths = RunPaths(settings.run.name)
+    need(paths.card, "submit")
+    scoring.score_run(paths, settings.contest, settings.stack, settings.run.seed)
 
 
 @app.command()
@@ -38,10 +41,12 @@ def score(
     truth: Path,
     labels: Annotated[Path | None, typer.Option(help="Official labels, one a line; else all that occur.")] = None,
     per_label: Annotated[bool, typer.Option("--per-label", help="Add a row for each label.")] = False,
+    delimiter: Annotated[str, typer.Option(help="What joins labels in a CSV.")] = "|",
 ) -> None:
-    """Score a submission against a truth file; prints JSON."""
+    """Score a submission against a truth file, JSON, JSON lines or CSV of ids and labels; prints JSON."""
     from polydx import score as scoring
     from polydx.contest.readers import read_label_list
 
     names = read_label_list(labels) if labels is not None else None
-    print(json.dumps(scoring.score_submission(submission, truth, names, per_label), ensure_ascii=False, indent=1))
+    scores = scoring.score_submission(submission, truth, names, per_label, delimiter)
+    print(json.dumps(scores, ensure_ascii=False, indent=1))

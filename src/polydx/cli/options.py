@@ -7,6 +7,7 @@ import typer
 
 from polydx.config import Settings
 from polydx.errors import UserError
+from polydx.plan import fold_jobs
 
 Config = Annotated[Path, typer.Option("--config", help="A configuration file, or a run's settings.json.")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]…", help="Settings to change.")]
@@ -22,8 +23,6 @@ def check_fold(settings: Settings, fold: int) -> int:
     Raises:
         UserError: The split has no such job.
     """
-    from polydx.plan import fold_jobs
-
     jobs = fold_jobs(settings.split)
     if fold >= jobs:
         raise UserError("--fold", f"is {fold}", f"stay below the {jobs} fold jobs of the configuration")

@@ -4,9 +4,11 @@ from typing import Annotated
 
 import typer
 
+from polydx.cli.needed import need, need_all, need_encoder, need_for_training, need_members, need_records
 from polydx.cli.options import Config, Fold, Overrides, Round, check_fold, entry_of
 from polydx.errors import UserError
 from polydx.paths import ALL_ROWS, RunPaths
+from polydx.plan import fold_jobs
 from polydx.resolve import load_settings
 
 app = typer.Typer()
@@ -27,6 +29,7 @@ def inspect(config: Config, overrides: Overrides = None) -> None:
     from polydx.stages import s2_inspect
 
     settings = load_settings(config, overrides or ())
+    need_records(RunPaths(settings.run.name))
     s2_inspect.run(RunPaths(settings.run.name), settings.inspect, settings.contest.language, settings.run.seed)
 
 
@@ -36,6 +39,7 @@ def split(config: Config, overrides: Overrides = None) -> None:
     from polydx.stages import s3_split
 
     settings = load_settings(config, overrides or ())
+    need_records(RunPaths(settings.run.name))
     s3_split.run(RunPaths(settings.run.name), settings.split, settings.run.seed)
 
 
@@ -44,6 +48,7 @@ def pretrain(config: Config, encoder: Annotated[str, typer.Option()], overrides:
     """Stage 4: pre-train one encoder on the contest's text."""
     settings = load_settings(config, overrides or ())
     chosen = entry_of(settings.encoders, "--encoder", encoder)
+    need_records(RunPaths(settings.run.name))
     from polydx.stages import s4_pretrain
 
     s4_pretrain.run(
@@ -67,7 +72,10 @@ def tokens(
     from polydx.stages.token_files import open_tokens
 
     settings = load_settings(config, overrides or ())
-    open_tokens(RunPaths(settings.run.name), *entry_of(token_files(settings), "--file", file))
+    chosen, paths = entry_of(token_files(settings), "--file", file), RunPaths(settings.run.name)
+    need_records(paths)
+    need_encoder(paths, chosen.encoder)
+    open_tokens(paths, *chosen)
 
 
 @app.command(name="lower-states")
@@ -77,9 +85,12 @@ def lower_states(config: Config, member: Annotated[str, typer.Option()], overrid
     chosen = entry_of(settings.members, "--member", member)
     if chosen.kind != "transformer" or chosen.frozen_layers is None:
         raise UserError("--member", f"{member} freezes no layers", "set its frozen_layers, or skip this step")
+    paths = RunPaths(settings.run.name)
+    need_records(paths)
+    need_encoder(paths, chosen.encoder)
     from polydx.stages.members import lower
 
-    lower.run(RunPaths(settings.run.name), member, chosen, settings.compute)
+    lower.run(paths, member, chosen, settings.compute)
 
 
 @app.command()
@@ -92,15 +103,16 @@ def finetune(
 ) -> None:
     """Stage 5: train one member on one fold in one round."""
     settings = load_settings(config, overrides or ())
-    chosen = entry_of(settings.members, "--member", member)
+    chosen, paths = entry_of(settings.members, "--member", member), RunPaths(settings.run.name)
+    need_for_training(paths, settings, member, round_number, check_fold(settings, fold))
     from polydx.stages import s5_finetune
 
     s5_finetune.run(
-        RunPaths(settings.run.name),
+        paths,
         member,
         chosen,
         round_number,
-        check_fold(settings, fold),
+        fold,
         settings.contest.language,
         settings.pseudo if round_number > 0 else None,
         settings.compute,
@@ -115,9 +127,10 @@ def pseudo(config: Config, fold: Fold, round_number: Round = 1, overrides: Overr
     from polydx.stages import s6_pseudo
 
     settings = load_settings(config, overrides or ())
-    s6_pseudo.run(
-        RunPaths(settings.run.name), round_number, check_fold(settings, fold), tuple(settings.members), settings.pseudo
-    )
+    paths, job = RunPaths(settings.run.name), check_fold(settings, fold)
+    need_records(paths, folds=True)
+    need_members(paths, settings, round_number - 1, [job])
+    s6_pseudo.run(paths, round_number, fold, tuple(settings.members), settings.pseudo)
 
 
 @app.command()
@@ -130,11 +143,16 @@ def distil(
     if fold != ALL_ROWS and not fold.isdecimal():
         raise UserError("--fold", f"is {fold!r}", f"give a number or {ALL_ROWS}")
     settings = load_settings(config, overrides or ())
+    paths, jobs = RunPaths(settings.run.name), range(fold_jobs(settings.split))
+    job = None if fold == ALL_ROWS else check_fold(settings, int(fold))
+    need_records(paths, folds=True)
+    need_encoder(paths, settings.distil.encoder)
+    need_members(paths, settings, settings.pseudo.rounds, jobs if job is None else [job])
     from polydx.stages import s7_distil
 
     s7_distil.run(
-        RunPaths(settings.run.name),
-        None if fold == ALL_ROWS else check_fold(settings, int(fold)),
+        paths,
+        job,
         settings.distil,
         tuple(settings.members),
         settings.pseudo.rounds,
@@ -149,8 +167,10 @@ def stack(config: Config, overrides: Overrides = None) -> None:
     from polydx.stages import s8_stack
 
     settings = load_settings(config, overrides or ())
+    paths = RunPaths(settings.run.name)
+    need_all(paths, settings)
     s8_stack.run(
-        RunPaths(settings.run.name),
+        paths,
         settings.stack,
         tuple(settings.members),
         settings.pseudo.rounds,
@@ -166,4 +186,8 @@ def submit(config: Config, overrides: Overrides = None) -> None:
     from polydx.stages import s9_submit
 
     settings = load_settings(config, overrides or ())
-    s9_submit.run(RunPaths(settings.run.name), settings)
+    paths = RunPaths(settings.run.name)
+    need(paths.ledger, "stack")
+    if settings.distil.enabled:
+        need(paths.student(ALL_ROWS).report, f"distil --fold {ALL_ROWS}")
+    s9_submit.run(paths, settings)

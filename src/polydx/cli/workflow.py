@@ -46,7 +46,11 @@ def check(
     else:
         from polydx.stages.s1_clean import check_raw
 
-        summary["contest"] = check_raw(contest, settings.clean)
+        found = check_raw(contest, settings.clean)
+        summary["contest"] = found
+        if found["most_labels"] > settings.stack.max_labels:
+            cut = f"a training record has {found['most_labels']} labels, an answer at most {settings.stack.max_labels}"
+            print(f"note: {cut}; raise stack.max_labels if test records may have as many", file=sys.stderr)
         if contest.truth is not None and not (contest.folder / contest.truth).is_file():
             problem = "there is no such file"
             raise UserError(str(contest.folder / contest.truth), problem, "put it there, or set contest.truth=null")
@@ -57,7 +61,7 @@ def check(
 def run(
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[CONFIG] [KEY=VALUE]… [-- ENGINE OPTIONS]")] = None,
 ) -> None:
-    """Run the whole workflow; what is up to date is not done again."""
+    """Run the whole workflow; what is up to date is not done again. Options behind a -- go to Snakemake."""
     from polydx.engine import start
 
     start(arguments or ())

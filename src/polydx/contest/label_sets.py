@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 from polydx.contest.files import parse_json, read_text, shown
@@ -11,7 +12,7 @@ CSV_LABELS_HEADER = ("id", "labels")
 
 
 def read_label_sets(path: Path, label_delimiter: str) -> dict[str, tuple[str, ...]]:
-    """Read `{id: [labels]}` from JSON, or a CSV of the columns `id` and `labels`, by the file's ending.
+    """Read `{id: [labels]}` from JSON, lines `{"id": …, "labels": […]}`, or a CSV of `id` and `labels`, by the ending.
 
     Args:
         path: The file, UTF-8.
@@ -21,8 +22,10 @@ def read_label_sets(path: Path, label_delimiter: str) -> dict[str, tuple[str, ..
         UserError: The file can't be read, has another shape, or names an id or a label of it twice.
     """
     text = read_text(path, "utf-8", "the call")
+    if path.suffix.lower() == ".jsonl":
+        return _from_lines(text, path)
     if path.suffix.lower() not in {".json", ".csv"}:
-        raise UserError(str(path), "is neither .json nor .csv", "name a submission of labels")
+        raise UserError(str(path), "is neither .json, .jsonl nor .csv", "name a submission of labels")
     return parse_label_sets(text, path, label_delimiter)
 
 
@@ -42,10 +45,29 @@ def label_sets_from_json(text: str, path: Path) -> dict[str, tuple[str, ...]]:
     sets = parse_json(text, str(path))
     if not isinstance(sets, dict):
         raise UserError(str(path), f"holds {shown(sets)}, not an object", 'write {"id": ["label", …], …}')
+    return _checked(sets, path)
+
+
+def _checked(sets: Mapping[str, object], path: Path) -> dict[str, tuple[str, ...]]:
+    checked: dict[str, tuple[str, ...]] = {}
     for id_, labels in sets.items():
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise UserError(f"{path}, id {shown(id_)}", "its labels are no list of texts", 'write ["label", …]')
-    return {id_: _distinct(labels, f"{path}, id {shown(id_)}") for id_, labels in sets.items()}
+        checked[id_] = _distinct(labels, f"{path}, id {shown(id_)}")
+    return checked
+
+
+def _from_lines(text: str, path: Path) -> dict[str, tuple[str, ...]]:
+    sets: dict[str, list[str]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        record = parse_json(line, str(path), number)
+        if not isinstance(record, dict) or not {"id", "labels"} <= record.keys():
+            raise UserError(f"{path}, line {number}", "has no id and labels", 'write {"id": …, "labels": […]}')
+        id_ = str(record["id"])
+        if id_ in sets:
+            raise UserError(f"{path}, line {number}", f"the id {shown(id_)} stands here again", "keep one")
+        sets[id_] = record["labels"]
+    return _checked(sets, path)
 
 
 def _from_csv(text: str, path: Path, delimiter: str) -> dict[str, tuple[str, ...]]:

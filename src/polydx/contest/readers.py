@@ -4,16 +4,18 @@ This is where test labels end: a table read without labels loses its label colum
 behind `read_table` can see it.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from polydx.contest.cells import Order, id_of, labels_of, number_of, order_of, scalar_of, text_of
-from polydx.contest.files import LONGEST_SHOWN, read_text, shown
+from polydx.contest.files import read_text, shown
 from polydx.contest.rows import Row
 from polydx.contest.tables import TableLayout, read_rows, stream_rows
 from polydx.errors import UserError
 
+IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]+")
 COLUMNS_NAMED = 20
 """Columns that an error names where one is missing."""
 
@@ -144,15 +146,19 @@ def require_columns(path: Path, present: Iterable[str], columns: Iterable[str]) 
     Raises:
         UserError: `columns` has one that isn't `present`.
     """
-    there = set(present)
-    for column in columns:
+    there, wanted = set(present), list(columns)
+    for column in wanted:
         if column not in there:
-            names = sorted(there)[:COLUMNS_NAMED]
-            has, fix = f"it has {', '.join(names)}", "correct contest.columns or the file's column names"
-            if any(len(name) > LONGEST_SHOWN for name in names):
-                # Without a line of names the first record stands in its place, and records are private.
-                has, fix = "its first line reads like a record", "begin the file with the names of its columns"
-            raise UserError(str(path), f"has no column {column!r} ({has})", fix)
+            names = [_shown_name(name) for name in sorted(there)[:COLUMNS_NAMED]]
+            fix = "correct contest.columns or the file's column names"
+            if there.isdisjoint(wanted):
+                fix += "; its first line must name the columns"
+            raise UserError(str(path), f"has no column {column!r} (it has {', '.join(names)})", fix)
+
+
+def _shown_name(name: str) -> str:
+    """A column's name for an error: where a file's first line names no columns, it may be a record's text."""
+    return name if IDENTIFIER.fullmatch(name) else shown(name)
 
 
 def read_labels(path: Path, layout: TableLayout, roles: ColumnRoles, setting: str) -> dict[str, tuple[str, ...]]:

@@ -60,6 +60,8 @@ class ContestSummary:
         labels: Official labels.
         labels_without_records: Official labels that no training record has.
         train_without_labels: Training records without an official label.
+        labels_a_record: Official labels of a training record, on average.
+        most_labels: Most of any.
         unofficial: Training records by label outside the official list.
     """
 
@@ -69,6 +71,8 @@ class ContestSummary:
     labels: int
     labels_without_records: tuple[str, ...]
     train_without_labels: int
+    labels_a_record: float
+    most_labels: int
     unofficial: Mapping[str, int]
 
 
@@ -123,6 +127,8 @@ def check_contest(source: ContestSource, unofficial: UnofficialLabels) -> Contes
         labels=len(contest.names.official),
         labels_without_records=tuple(label for label in contest.names.official if label not in present),
         train_without_labels=sum(not record.labels for record in resolved),
+        labels_a_record=round(sum(present.values()) / len(resolved), 2),
+        most_labels=max(len(record.labels) for record in resolved),
         unofficial=dict(sorted(Counter(label for record in resolved for label in record.unofficial).items())),
     )
 

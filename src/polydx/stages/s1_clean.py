@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +22,7 @@ from polydx.text.cleaner import RecordCleaner
 from polydx.text.duplicates import duplicate_groups
 
 
-def check_raw(contest: Contest, clean: Clean) -> dict[str, object]:
+def check_raw(contest: Contest, clean: Clean) -> dict[str, Any]:
     """Return what the raw contest holds (`ContestSummary`); nothing is written.
 
     Raises:

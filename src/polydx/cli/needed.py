@@ -1,0 +1,64 @@
+"""What a stage reads of earlier ones, so that a command given too early says which one comes first."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from polydx.config import Settings, TransformerMember
+from polydx.errors import UserError
+from polydx.paths import RunPaths
+from polydx.plan import fold_jobs
+
+
+def need(made: Path, command: str) -> None:
+    """See that a file or folder of an earlier stage is there.
+
+    Args:
+        made: What that stage wrote.
+        command: The command that writes it.
+
+    Raises:
+        UserError: It is absent.
+    """
+    if not made.exists():
+        raise UserError(str(made), "is not there yet", f"run polydx {command} first, or bash run.sh for everything")
+
+
+def need_records(paths: RunPaths, *, folds: bool = False) -> None:
+    """See that stage 1 is done, and stage 3 where folds are needed."""
+    need(paths.records, "clean")
+    if folds:
+        need(paths.folds, "split")
+
+
+def need_encoder(paths: RunPaths, name: str) -> None:
+    """See that stage 4 is done for an encoder."""
+    need(paths.encoder(name), f"pretrain --encoder {name}")
+
+
+def need_members(paths: RunPaths, settings: Settings, round_number: int, folds: Iterable[int]) -> None:
+    """See that stage 5 is done for every member in one round on these fold jobs."""
+    for fold in folds:
+        for name in settings.members:
+            command = f"finetune --member {name} --fold {fold} --round {round_number}"
+            need(paths.fold_model(name, round_number, fold).report, command)
+
+
+def need_all(paths: RunPaths, settings: Settings) -> None:
+    """See that all is done that stage 8 reads: every member's rounds, and the fold students."""
+    jobs = range(fold_jobs(settings.split))
+    need_records(paths, folds=True)
+    for round_number in range(settings.pseudo.rounds + 1):
+        need_members(paths, settings, round_number, jobs)
+    if settings.distil.enabled:
+        for fold in jobs:
+            need(paths.student(fold).report, f"distil --fold {fold}")
+
+
+def need_for_training(paths: RunPaths, settings: Settings, member: str, round_number: int, fold: int) -> None:
+    """See that all is done that one member's training on one fold reads."""
+    need_records(paths, folds=True)
+    chosen = settings.members[member]
+    if isinstance(chosen, TransformerMember):
+        need_encoder(paths, chosen.encoder)
+    if round_number > 0:
+        need(paths.pseudo(round_number, fold) / "rows.npy", f"pseudo --fold {fold} --round {round_number}")
