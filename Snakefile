@@ -6,6 +6,7 @@ Stages write their own files atomically and find them through `RunPaths`; the ru
 """
 
 import json
+import os
 from pathlib import Path
 
 from polydx.config import Settings
@@ -44,6 +45,15 @@ def section(*parts):
 def raw_tables():
     names = [*CONTEST.train, CONTEST.test, CONTEST.unlabelled, CONTEST.labels, CONTEST.aliases]
     return [str(CONTEST.folder / name) for name in names if name is not None]
+
+
+def stamps(files):
+    """Sizes and times of the user's files: one that is replaced by an older one would not count as changed otherwise."""
+    if CONTEST.sample is not None:
+        # Made by a rule, whose own settings and code say when they change.
+        return None
+    found = [os.stat(file) for file in files if os.path.exists(file)]
+    return [(each.st_size, each.st_mtime_ns) for each in found]
 
 
 def fold_outputs(member, round_number, fold):
@@ -98,6 +108,7 @@ rule clean:
         PATHS.cleaning,
     params:
         settings=section(CONTEST.model_copy(update={"truth": None}), SETTINGS.clean),
+        raw=stamps(raw_tables()),
         code=code_hash("polydx.stages.s1_clean"),
     shell:
         POLYDX
@@ -337,6 +348,7 @@ rule score_run:
         PATHS.scores,
     params:
         settings=section(CONTEST, SETTINGS.stack, SETTINGS.run.seed),
+        truth=stamps([str(CONTEST.folder / CONTEST.truth)] if CONTEST.truth else []),
         code=code_hash("polydx.score"),
     shell:
         f"polydx score-run --config {PATHS.settings}"

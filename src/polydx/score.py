@@ -15,7 +15,7 @@ from polydx.contest.files import shown
 from polydx.contest.label_names import LabelNames, check_aliases, read_aliases
 from polydx.contest.label_sets import read_label_sets
 from polydx.contest.readers import ColumnRoles
-from polydx.contest.records import ID, TEST, read_records
+from polydx.contest.records import ID, PART, TEST, read_records
 from polydx.contest.tables import TableLayout
 from polydx.contest.truth import read_truth
 from polydx.errors import UserError
@@ -95,7 +95,7 @@ def true_targets(paths: RunPaths, contest: Contest, truth: Path) -> Mask:
     """
     layout = TableLayout(contest.format, contest.separator, contest.encoding)
     sets = read_truth(truth, layout, ColumnRoles(**contest.columns.model_dump()))
-    records = read_records(paths.records, paths.labels)
+    records = read_records(paths.records, paths.labels, [ID, PART])
     aliases = {}
     if contest.aliases is not None:
         path = contest.folder / contest.aliases

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polydx.judge import drift
 from polydx.judge.drift import adversarial_auc, feature_shift
 
 numbers = st.lists(st.integers(0, 20).map(float) | st.just(float("nan")), max_size=30)
@@ -70,3 +71,15 @@ def test_adversarial_auc_sees_numbers_and_what_is_missing() -> None:
 def test_too_few_rows_have_no_area() -> None:
     texts, is_test = ["a", "b", "c", "d"], np.array([True, False, False, False])
     assert adversarial_auc(texts, np.zeros((4, 1)), is_test, unit="word", folds=2, seed=0) == ()
+
+
+def test_of_many_rows_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(5)
+    texts, is_test = corpus(draw, 300), np.arange(300) % 3 == 0
+    features = draw.normal(size=(300, 1)) + 3.0 * is_test[:, None]
+    monkeypatch.setattr(drift, "MOST_ROWS", 60)
+    seen = []
+    standardised = drift._standardised
+    monkeypatch.setattr(drift, "_standardised", lambda numbers: seen.append(len(numbers)) or standardised(numbers))
+    assert area(texts, features, is_test) > 0.95
+    assert set(seen) == {120}

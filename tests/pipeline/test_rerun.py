@@ -1,6 +1,9 @@
 """What the engine would do again when a setting of a finished run changes; nothing is done here."""
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -101,3 +104,22 @@ def test_the_whole_plan_is_what_check_announces(plan: Plan, smoke_run: RunPaths)
         done[rule.partition("_")[0]] += count
     announced = Counter(jobs(load_settings(smoke_run.settings)))
     assert done == announced + Counter(["sample", "score", "all"])
+
+
+def test_a_table_replaced_by_an_older_one_is_cleaned_again(sample_folder: Path, tmp_path: Path) -> None:
+    """Unpacked archives and copies keep their times: the engine alone would take the old records for the new ones."""
+    tables = tmp_path / "tables"
+    shutil.copytree(sample_folder, tables)
+    command = [PROGRAM, "run", ROOT / "configs" / "smoke.yaml", "run.name=older", "contest.sample=null"]
+    command += [f"contest.folder={tables}", "--", "runs/older/s1_clean/records.parquet"]
+    subprocess.run(command, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
+
+    def planned() -> str:
+        return subprocess.check_output([*command, "--dry-run"], cwd=tmp_path, text=True, stderr=subprocess.STDOUT)
+
+    assert "clean" not in planned()
+    test = tables / "test.json"
+    records = json.loads(test.read_text(encoding="utf-8"))
+    test.write_text(json.dumps(records[:-1], ensure_ascii=False), encoding="utf-8")
+    os.utime(test, (1_500_000_000, 1_500_000_000))
+    assert "clean" in planned()

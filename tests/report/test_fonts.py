@@ -18,6 +18,12 @@ def test_a_character_that_no_font_has_turns_names_into_numbers() -> None:
     assert (shown.family, shown.shown, shown.numbered) == (DEFAULT_FAMILY, ("4", "7"), True)
 
 
+def test_dollars_in_a_name_are_no_mathematics(tmp_path: Path) -> None:
+    with picture(tmp_path / "names.png", 2, 2) as figure:
+        figure.subplots().set_yticks([0, 1], [r"$\alpha_$", "$5 to $9"])
+    assert (tmp_path / "names.png").stat().st_size > 0
+
+
 def test_chinese_names_are_drawn_without_a_missing_glyph(tmp_path: Path) -> None:
     shown = axis_names(["肺炎", "骨折"], [1, 2])
     with warnings.catch_warnings():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from polydx.text import duplicates
 from polydx.text.duplicates import duplicate_groups
 
 
@@ -70,3 +71,20 @@ def test_no_text_at_all() -> None:
 
 def test_similarity_of_one_joins_only_equal_shingles() -> None:
     assert duplicate_groups(["abcdef", "abcdeg", "abcdef"], 1.0, 5, 64).tolist() == [0, 1, 0]
+
+
+def test_few_pairs_of_one_template_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Distinct records that share four fifths of their words would fill the same bands."""
+    draw = np.random.default_rng(0)
+
+    def words(count: int) -> str:
+        return "".join(draw.choice(list("abcdefghijklmnopqrst"), count))
+
+    template = words(500)
+    texts = [template + words(125) for _ in range(100)]
+    compared = []
+    exact = duplicates._jaccard
+    monkeypatch.setattr(duplicates, "_jaccard", lambda *pair: compared.append(pair) or exact(*pair))
+    found = duplicate_groups([*texts, texts[7] + "x"], similarity=0.9, shingle_characters=5, permutations=64)
+    assert found.tolist() == [*range(100), 7]
+    assert len(compared) < 0.05 * 100 * 99 / 2

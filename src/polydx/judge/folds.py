@@ -4,6 +4,7 @@ A fold job is one (repeat, fold): job = repeat * folds + fold. Rows of one dupli
 near copy of a validation row in the training rows gives its labels away.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,14 +99,16 @@ class Folds:
         if len(arrays) != self.jobs:
             raise ValueError(f"{len(arrays)} arrays for {self.jobs} fold jobs")
         rows = len(self.scored())
-        total, count = np.zeros((rows, arrays[0].shape[1])), np.zeros((rows, 1))
+        total, count = np.zeros((rows, arrays[0].shape[1]), dtype=np.float32), np.zeros(rows, dtype=np.int64)
         for job, array in enumerate(arrays):
             mask = self.validation(job)
             if len(array) != mask.sum():
                 raise ValueError(f"fold job {job} has {mask.sum()} validation rows, its array {len(array)}")
             total[mask] += array
             count[mask] += 1
-        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0).astype(np.float32)
+        total[count == 0] = np.nan
+        total /= np.maximum(count, 1, dtype=np.float32)[:, None]
+        return total
 
     def of_other_rows(self, arrays: Sequence[Floats]) -> Floats:
         """What the jobs say of rows that none of them validates, averaged over repeats as `out_of_fold` is.
@@ -118,7 +121,11 @@ class Folds:
         Returns:
             `[folds, rows, labels]`, float32.
         """
-        averaged: Floats = np.stack(arrays).reshape(-1, self.count, *arrays[0].shape).mean(axis=0)
+        repeats = len(arrays) // self.count
+        averaged = np.stack(arrays[: self.count])
+        for array, fold in zip(arrays[self.count :], itertools.cycle(range(self.count)), strict=False):
+            averaged[fold] += array
+        averaged /= np.float32(repeats)
         return averaged
 
 

@@ -111,7 +111,7 @@ def _needed_votes(positions: Doubles, truth: Mask, folds: Integers, scored: int,
     return needed
 
 
-def _votes(asking: Doubles, known: Doubles, truth: Mask, neighbours: int) -> Integers:
+def _votes(asking: Doubles, known: Doubles, truth: Mask, neighbours: int) -> npt.NDArray[np.int16]:
     """How many of the nearest known rows carry each label: `[asking rows, labels]`; of two as near, the lower one."""
     order = np.argsort(known, kind="stable")
     ordered = known[order]
@@ -120,7 +120,7 @@ def _votes(asking: Doubles, known: Doubles, truth: Mask, neighbours: int) -> Int
     window = np.clip(window, 0, len(ordered) - 1)
     distance = np.where(inside, np.abs(ordered[window] - asking[:, None]), np.inf)
     nearest = np.take_along_axis(window, np.argsort(distance, axis=1, kind="stable")[:, :neighbours], axis=1)
-    votes = np.zeros((len(asking), truth.shape[1]), dtype=np.int64)
+    votes = np.zeros((len(asking), truth.shape[1]), dtype=np.int16)
     for column in order[nearest].T:
         votes += truth[column]
     return votes

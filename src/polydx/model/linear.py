@@ -28,6 +28,8 @@ Doubles = npt.NDArray[np.float64]
 SETTINGS_FILE = "linear.json"
 WEIGHTS_FILE = "linear.safetensors"
 MAX_ITERATIONS = 300
+BLOCK_ROWS = 8192
+"""Texts predicted at a time: their logits are float64."""
 PLATT_FOLDS = 3
 """Inner folds that a support vector machine's probabilities are calibrated on."""
 
@@ -67,9 +69,11 @@ class LinearModel:
 
     def probabilities(self, texts: Sequence[str]) -> Floats:
         """Probability of each label: `[texts, labels]`, float32."""
-        blocks = [vectorizer.transform(texts) for vectorizer in self.vectorizers]
-        logits = _side_by_side(blocks) @ self.coefficients.T + self.intercepts
-        probabilities: Floats = expit(logits).astype(np.float32)
+        probabilities = np.empty((len(texts), len(self.intercepts)), dtype=np.float32)
+        for start in range(0, len(texts), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            counted = _side_by_side([vectorizer.transform(texts[rows]) for vectorizer in self.vectorizers])
+            probabilities[rows] = expit(counted @ self.coefficients.T + self.intercepts)
         return probabilities
 
     def save(self, folder: Path) -> None:
@@ -152,7 +156,7 @@ def fit_linear(
     fitted = Parallel(n_jobs=threads, prefer="processes")(
         delayed(_fit_label)(counted, column, weights, loss, inverse_regularisation) for column in targets.T
     )
-    coefficients = np.stack([coefficient for coefficient, _ in fitted]).astype(np.float32)
+    coefficients = np.stack([coefficient for coefficient, _ in fitted])
     return LinearModel(features, vectorizers, coefficients, np.array([intercept for _, intercept in fitted]))
 
 
@@ -181,8 +185,8 @@ def _side_by_side(blocks: list[csr_matrix]) -> csr_matrix:
 
 def _fit_label(
     counted: csr_matrix, target: Floats, weights: Floats, loss: LinearLoss, strength: float
-) -> tuple[Doubles, float]:
-    """Coefficients and intercept of one label's logit.
+) -> tuple[Floats, float]:
+    """Coefficients, float32, and intercept of one label's logit.
 
     A label that every weighted text has, or none, gets no coefficients and the logit of its rate with half a text added
     to either side (Jeffreys' prior), which is finite.
@@ -191,17 +195,17 @@ def _fit_label(
     rarer = min(present.sum(), (~present).sum())
     if rarer == 0:
         rate = (present.sum() + 0.5) / (len(present) + 1.0)
-        return np.zeros(counted.shape[1]), float(logit(rate))
+        return np.zeros(counted.shape[1], dtype=np.float32), float(logit(rate))
     if loss == "squared_hinge" and rarer >= PLATT_FOLDS:
         return _support_vectors(counted[weights > 0], present, weights[weights > 0], strength)
     regression = LogisticRegression(C=strength, solver="liblinear", max_iter=MAX_ITERATIONS)
     regression.fit(counted, target, sample_weight=weights)
-    return regression.coef_[0], float(regression.intercept_[0])
+    return regression.coef_[0].astype(np.float32), float(regression.intercept_[0])
 
 
 def _support_vectors(
     counted: csr_matrix, present: npt.NDArray[np.bool_], weights: Floats, strength: float
-) -> tuple[Doubles, float]:
+) -> tuple[Floats, float]:
     """A support vector machine whose margin, times a slope and with an offset, is the logit: linear again."""
     machine = CalibratedClassifierCV(
         LinearSVC(C=strength, dual=False, max_iter=MAX_ITERATIONS), cv=StratifiedKFold(PLATT_FOLDS), ensemble=False
@@ -210,4 +214,5 @@ def _support_vectors(
     (calibrated,) = machine.calibrated_classifiers_
     (sigmoid,) = calibrated.calibrators
     margin = calibrated.estimator
-    return -sigmoid.a_ * margin.coef_[0], float(-sigmoid.a_ * margin.intercept_[0] - sigmoid.b_)
+    coefficients: Floats = (-sigmoid.a_ * margin.coef_[0]).astype(np.float32)
+    return coefficients, float(-sigmoid.a_ * margin.intercept_[0] - sigmoid.b_)

@@ -28,7 +28,13 @@ def picture(target: Path, width: float, height: float, family: str = DEFAULT_FAM
         family: Font family of all text.
     """
     with matplotlib.rc_context(
-        {"font.family": family, "font.size": 9, "axes.titlesize": 11, "axes.titlelocation": "left"}
+        {
+            "font.family": family,
+            "font.size": 9,
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+            "text.parse_math": False,  # a dollar in a label's name is none
+        }
     ):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure

@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import csr_matrix
 
 from polydx.contest import records as schema
 
@@ -128,7 +129,9 @@ def co_occurrences(truth: Truth, names: Sequence[str], *, strongest: int, fewest
         strongest: How many pairs to return at most, by lift: P(a, b) / (P(a) P(b)).
         fewest_records: Pairs in fewer records are left out: a high lift of two records means nothing.
     """
-    together = truth.T.astype(np.int64) @ truth.astype(np.int64)
+    # Most records have few of the labels, and integers have no fast dense product.
+    held = csr_matrix(truth, dtype=np.int64)
+    together = (held.T @ held).toarray()
     records = np.diag(together)
     lift = together * len(truth) / np.maximum(np.outer(records, records), 1)
     pairs = [(a, b) for a, b in combinations(range(len(names)), 2) if together[a, b] >= fewest_records]

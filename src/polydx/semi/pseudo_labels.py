@@ -81,5 +81,7 @@ def _present(probabilities: Floats, confidence: Confidence, prior: Floats) -> Ma
     if confidence.cutoff == "fixed":
         return np.asarray(probabilities > confidence.positive_above)
     counts = np.rint(prior * len(probabilities)).astype(np.int64)
-    ranks = np.argsort(np.argsort(-probabilities, axis=0, kind="stable"), axis=0)
-    return np.asarray((ranks < counts) & (probabilities > confidence.negative_below))
+    present = np.zeros(probabilities.shape, dtype=bool)
+    for label, count in enumerate(counts):
+        present[np.argsort(-probabilities[:, label], kind="stable")[:count], label] = True
+    return present & (probabilities > confidence.negative_below)

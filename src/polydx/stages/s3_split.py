@@ -6,7 +6,7 @@ import numpy as np
 
 from polydx.artifacts import replacing, write_json
 from polydx.config import Split
-from polydx.contest.records import DUPLICATE_GROUP, ID, TRAIN, read_records
+from polydx.contest.records import DUPLICATE_GROUP, ID, LABELS, PART, TRAIN, read_records
 from polydx.judge.coverage import coverage
 from polydx.judge.folds import make_folds
 from polydx.paths import RunPaths
@@ -18,7 +18,7 @@ def run(paths: RunPaths, split: Split, seed: int) -> None:
     Raises:
         UserError: There are too few records for the folds.
     """
-    records = read_records(paths.records, paths.labels)
+    records = read_records(paths.records, paths.labels, [ID, PART, LABELS, DUPLICATE_GROUP])
     train = records.part(TRAIN)
     targets, groups = records.targets(), train[DUPLICATE_GROUP].to_numpy(dtype=np.int64)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from polydx.artifacts import read_array, replacing, write_array, write_json
 from polydx.config import Pseudo
-from polydx.contest.records import TEST, UNLABELLED, read_records
+from polydx.contest.records import LABELS, PART, TEST, UNLABELLED, read_records
 from polydx.errors import UserError
 from polydx.judge.folds import read_folds
 from polydx.paths import FoldFiles, RunPaths
@@ -33,7 +33,7 @@ def run(paths: RunPaths, round_number: int, fold: int, members: tuple[str, ...],
     Raises:
         UserError: There are no rows without labels to choose from.
     """
-    records = read_records(paths.records, paths.labels)
+    records = read_records(paths.records, paths.labels, [PART, LABELS])
     targets = records.targets()[read_folds(paths.folds).training(fold)]
     models = teachers(paths, round_number, fold, members)
     test = np.mean([read_array(model.test) for model in models], axis=0)

@@ -10,7 +10,7 @@ import numpy as np
 from polydx.artifacts import read_array, read_json, replacing, write_json
 from polydx.config import Settings, TransformerMember
 from polydx.contest.readers import ColumnRoles
-from polydx.contest.records import ID, TEST, Records, read_records
+from polydx.contest.records import ID, PART, TEST, Records, read_records
 from polydx.contest.writers import SUFFIXES, write_submission
 from polydx.deploy.student_card import StudentCard, write_card
 from polydx.judge.folds import read_folds
@@ -32,7 +32,7 @@ def run(paths: RunPaths, settings: Settings) -> None:
     Raises:
         UserError: A label holds the submission's delimiter.
     """
-    records = read_records(paths.records, paths.labels)
+    records = read_records(paths.records, paths.labels, [ID, PART])
     test_ids = records.part(TEST)[ID].tolist()
     losses = _masked_lm_losses(paths, settings)
     ledger = with_training(read_json(paths.ledger), _training(paths, settings), losses)

@@ -1,5 +1,7 @@
 """What stage 8 reads: the fold models' answers, and what the stacker may know of the records beside them."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -70,6 +72,16 @@ def read_context(records: Records, files: InputFiles, folds: Folds, inputs: Inpu
 def _answers(files: InputFiles, folds: Folds) -> tuple[Floats, Floats]:
     """What the models of these folds say of the scored rows and of the test rows, as `Inputs` holds it."""
     scored, jobs = folds.scored(), [models[: folds.jobs] for models in files.values()]
-    oof = [folds.out_of_fold([read_array(job.validation) for job in own])[scored] for own in jobs]
-    test = [folds.of_other_rows([read_array(job.test) for job in own]) for own in jobs]
-    return np.stack(oof), np.stack(test)
+    oof = (folds.out_of_fold([read_array(job.validation) for job in own])[scored] for own in jobs)
+    test = (folds.of_other_rows([read_array(job.test) for job in own]) for own in jobs)
+    return _stacked(oof, len(jobs)), _stacked(test, len(jobs))
+
+
+def _stacked(parts: Iterator[Floats], count: int) -> Floats:
+    """As `np.stack` of so many parts, but one after the other: together they may fill half of the memory."""
+    first = next(parts)
+    whole = np.empty((count, *first.shape), dtype=np.float32)
+    whole[0] = first
+    for place, part in enumerate(parts, start=1):
+        whole[place] = part
+    return whole

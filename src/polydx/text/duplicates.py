@@ -8,7 +8,10 @@ import numpy.typing as npt
 from datasketch import MinHash, MinHashLSH
 
 RECALL_AT_SIMILARITY = 0.99
-"""Share of the pairs exactly at the similarity asked for that become candidates; above it the share is higher."""
+"""Share of the pairs exactly at the similarity asked for that share a band; above it the share is higher."""
+DEVIATIONS = 3.0
+"""How far below the similarity asked for a signature's estimate of it may lie, in standard deviations of the estimate:
+one pair in a thousand that is exactly at the similarity lies below that."""
 
 
 def duplicate_groups(
@@ -18,8 +21,8 @@ def duplicate_groups(
 
     Texts belong together when the Jaccard similarity of their sets of shingles is at least `similarity`, and so do
     texts linked through others. Candidates come from MinHash with locality-sensitive hashing (Broder 1997; Leskovec,
-    Rajaraman and Ullman, Mining of Massive Datasets, chapter 3); each is verified exactly, so a group is never wrong,
-    but a pair just at the threshold may be missed.
+    Rajaraman and Ullman, Mining of Massive Datasets, chapter 3) whose signatures agree in about enough places; each is
+    verified exactly, so a group is never wrong, but a pair just at the threshold may be missed.
 
     Args:
         texts: The texts; None belongs to no other text.
@@ -38,7 +41,7 @@ def duplicate_groups(
     distinct = list(first_place)
     places = list(first_place.values())
 
-    @lru_cache(maxsize=4096)
+    @lru_cache(maxsize=64)
     def shingles_of(index: int) -> frozenset[str]:
         return _shingles(distinct[index], shingle_characters)
 
@@ -68,8 +71,14 @@ def _candidates(texts: Sequence[str], similarity: float, size: int, permutations
     """Yield pairs of texts that are probably similar, in a fixed order."""
     index = MinHashLSH(num_perm=permutations, params=_bands(similarity, permutations))
     hashed = (_shingle_hashes(text, size) for text in texts)
+    signatures = np.empty((len(texts), permutations), dtype=np.uint32)
+    # Texts of one template share bands by the thousand; few of them come near the similarity by the whole signature.
+    least = similarity - DEVIATIONS * np.sqrt(similarity * (1 - similarity) / permutations)
     for right, signature in enumerate(MinHash.generator(hashed, num_perm=permutations, seed=1, hashfunc=int)):
-        for left in sorted(index.query(signature)):
+        signatures[right] = signature.hashvalues
+        found = np.array(sorted(index.query(signature)), dtype=np.int64)
+        estimated = (signatures[found] == signatures[right]).mean(axis=1)
+        for left in found[estimated >= least].tolist():
             yield left, right
         index.insert(right, signature, check_duplication=False)
 
