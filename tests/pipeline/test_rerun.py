@@ -111,7 +111,8 @@ def test_a_table_replaced_by_an_older_one_is_cleaned_again(sample_folder: Path, 
     tables = tmp_path / "tables"
     shutil.copytree(sample_folder, tables)
     command = [PROGRAM, "run", ROOT / "configs" / "smoke.yaml", "run.name=older", "contest.sample=null"]
-    command += [f"contest.folder={tables}", "--", "runs/older/s1_clean/records.parquet"]
+    command += [f"contest.folder={tables}", "--", "--snakefile", ROOT / "Snakefile"]
+    command += ["runs/older/s1_clean/records.parquet"]
     subprocess.run(command, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
 
     def planned() -> str:
