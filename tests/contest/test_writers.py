@@ -125,3 +125,10 @@ def test_malformed_submissions_are_named(tmp_path: Path, name: str, content: str
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=problem):
         read_label_sets(tmp_path / name, "|")
+
+
+def test_lines_of_a_prediction_end_where_json_lines_do(tmp_path: Path) -> None:
+    """A line separator inside a label's name is no end of a line."""
+    target = tmp_path / "labels.jsonl"
+    target.write_text('{"id": "1", "labels": ["a\u2028b"]}\n{"id": "2", "labels": []}\n', encoding="utf-8")
+    assert read_label_sets(target, "|") == {"1": ("a\u2028b",), "2": ()}

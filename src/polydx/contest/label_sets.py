@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from polydx.contest.files import parse_json, read_text, shown
+from polydx.contest.text_tables import json_line_rows
 from polydx.errors import UserError
 
 CSV_LABELS_HEADER = ("id", "labels")
+SETTING = "the call"
+"""What names these files, for errors."""
 
 
 def read_label_sets(path: Path, label_delimiter: str) -> dict[str, tuple[str, ...]]:
@@ -21,9 +24,9 @@ def read_label_sets(path: Path, label_delimiter: str) -> dict[str, tuple[str, ..
     Raises:
         UserError: The file can't be read, has another shape, or names an id or a label of it twice.
     """
-    text = read_text(path, "utf-8", "the call")
     if path.suffix.lower() == ".jsonl":
-        return _from_lines(text, path)
+        return _from_lines(path)
+    text = read_text(path, "utf-8", SETTING)
     if path.suffix.lower() not in {".json", ".csv"}:
         raise UserError(str(path), "is neither .json, .jsonl nor .csv", "name a submission of labels")
     return parse_label_sets(text, path, label_delimiter)
@@ -57,16 +60,17 @@ def _checked(sets: Mapping[str, object], path: Path) -> dict[str, tuple[str, ...
     return checked
 
 
-def _from_lines(text: str, path: Path) -> dict[str, tuple[str, ...]]:
-    sets: dict[str, list[str]] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        record = parse_json(line, str(path), number)
-        if not isinstance(record, dict) or not {"id", "labels"} <= record.keys():
-            raise UserError(f"{path}, line {number}", "has no id and labels", 'write {"id": …, "labels": […]}')
-        id_ = str(record["id"])
+def _from_lines(path: Path) -> dict[str, tuple[str, ...]]:
+    sets: dict[str, object] = {}
+    for row in json_line_rows(path, "utf-8", SETTING):
+        if isinstance(row, UserError):
+            raise row
+        if not {"id", "labels"} <= row.cells.keys():
+            raise UserError(row.place, "has no id and labels", 'write {"id": …, "labels": […]}')
+        id_ = str(row.cells["id"])
         if id_ in sets:
-            raise UserError(f"{path}, line {number}", f"the id {shown(id_)} stands here again", "keep one")
-        sets[id_] = record["labels"]
+            raise UserError(row.place, f"the id {shown(id_)} stands here again", "keep one")
+        sets[id_] = row.cells["labels"]
     return _checked(sets, path)
 
 
