@@ -29,8 +29,9 @@ def inspect(config: Config, overrides: Overrides = None) -> None:
     from polydx.stages import s2_inspect
 
     settings = load_settings(config, overrides or ())
-    need_records(RunPaths(settings.run.name))
-    s2_inspect.run(RunPaths(settings.run.name), settings.inspect, settings.contest.language, settings.run.seed)
+    paths = RunPaths(settings.run.name)
+    need_records(paths)
+    s2_inspect.run(paths, settings.inspect, settings.contest.language, settings.run.seed)
 
 
 @app.command()
@@ -39,8 +40,9 @@ def split(config: Config, overrides: Overrides = None) -> None:
     from polydx.stages import s3_split
 
     settings = load_settings(config, overrides or ())
-    need_records(RunPaths(settings.run.name))
-    s3_split.run(RunPaths(settings.run.name), settings.split, settings.run.seed)
+    paths = RunPaths(settings.run.name)
+    need_records(paths)
+    s3_split.run(paths, settings.split, settings.run.seed)
 
 
 @app.command()
@@ -48,11 +50,12 @@ def pretrain(config: Config, encoder: Annotated[str, typer.Option()], overrides:
     """Stage 4: pre-train one encoder on the contest's text."""
     settings = load_settings(config, overrides or ())
     chosen = entry_of(settings.encoders, "--encoder", encoder)
-    need_records(RunPaths(settings.run.name))
+    paths = RunPaths(settings.run.name)
+    need_records(paths)
     from polydx.stages import s4_pretrain
 
     s4_pretrain.run(
-        RunPaths(settings.run.name),
+        paths,
         encoder,
         chosen,
         settings.contest.language,

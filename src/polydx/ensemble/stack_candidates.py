@@ -56,9 +56,8 @@ def stacked(inputs: Inputs, context: RecordContext, recipe: StackerRecipe) -> Ca
 
     Where its trees stop early, they are watched on the first fold that may be seen.
 
-    The neighbours' label rates of the test rows come in once for each outer fold, without its labels; what models say
-    of the test rows is joined by those without one outer fold after the other. What the members say stands in for the
-    labels left out.
+    The neighbours' label rates of the test rows come in once for each outer fold, without its labels: fold 0's models
+    are given those without outer fold 0, and so on. What the members say stands in for the labels left out.
     """
     near = context.neighbourhood
     opinions = functools.cache(near.opinions)

@@ -4,7 +4,6 @@ A fold job is one (repeat, fold): job = repeat * folds + fold. Rows of one dupli
 near copy of a validation row in the training rows gives its labels away.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,8 +122,8 @@ class Folds:
         """
         repeats = len(arrays) // self.count
         averaged = np.stack(arrays[: self.count])
-        for array, fold in zip(arrays[self.count :], itertools.cycle(range(self.count)), strict=False):
-            averaged[fold] += array
+        for job, array in enumerate(arrays[self.count :]):
+            averaged[job % self.count] += array
         averaged /= np.float32(repeats)
         return averaged
 
