@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from polydx.contest.files import parse_json, read_text, shown
-from polydx.contest.text_tables import json_line_rows
+from polydx.contest.tables import TableLayout, read_rows
 from polydx.errors import UserError
 
 CSV_LABELS_HEADER = ("id", "labels")
 SETTING = "the call"
 """What names these files, for errors."""
+_LINES = TableLayout("jsonl", separator=",", encoding="utf-8")
 
 
 def read_label_sets(path: Path, label_delimiter: str) -> dict[str, tuple[str, ...]]:
@@ -62,9 +63,7 @@ def _checked(sets: Mapping[str, object], path: Path) -> dict[str, tuple[str, ...
 
 def _from_lines(path: Path) -> dict[str, tuple[str, ...]]:
     sets: dict[str, object] = {}
-    for row in json_line_rows(path, "utf-8", SETTING):
-        if isinstance(row, UserError):
-            raise row
+    for row in read_rows(path, _LINES, SETTING):
         if not {"id", "labels"} <= row.cells.keys():
             raise UserError(row.place, "has no id and labels", 'write {"id": …, "labels": […]}')
         id_ = str(row.cells["id"])
