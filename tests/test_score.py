@@ -79,6 +79,7 @@ def test_a_submission_that_does_not_fit_is_refused(tmp_path, files, submission, 
 
 STACK = Stack(
     candidates=("mean",),
+    fuse_student=True,
     calibration="platt",
     record_features=True,
     record_number=False,

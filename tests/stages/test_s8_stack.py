@@ -19,6 +19,7 @@ from polydx.stages.stack_inputs import input_files, read_context, read_inputs
 ROWS, TEST_ROWS, LABELS = 160, 30, ["a", "b", "c", "d"]
 STACK = Stack(
     candidates=("mean", "weighted", "lightgbm"),
+    fuse_student=True,
     calibration="platt",
     record_features=True,
     record_number=False,
@@ -216,6 +217,24 @@ def test_record_numbers_join_the_stacker_only_when_asked(tmp_path, finished):
     }
     assert views < set(ledger["importance"]["lightgbm"])
     assert not any(name.startswith(("rate", "opinions")) for name in finished[2]["importance"]["lightgbm"])
+
+
+def test_a_student_that_is_not_fused_competes_by_itself(tmp_path, finished):
+    paths, _ = make_run(tmp_path)
+    stack = STACK.model_copy(update={"fuse_student": False, "record_number": True})
+    apart = stack_run(paths, stack)
+    decided = {entry: np.load(paths.decisions(entry) / "oof.npy") for entry in ENTRIES}
+    assert apart["student"] == finished[2]["student"] | {
+        "minus_mean": apart["student"]["minus_mean"],
+        "minus_best_single": apart["student"]["minus_best_single"],
+    }
+    assert apart["choice"]["entry"] in ENTRIES and (paths.stack / "student_thresholds.json").is_file()
+
+    without = stack_run(paths, stack, student=False)
+    assert without["fusion"].keys() == apart["fusion"].keys()
+    for entry in without["fusion"]:
+        np.testing.assert_array_equal(decided[entry], np.load(paths.decisions(entry) / "oof.npy"))
+    assert without["importance"] == apart["importance"]
 
 
 def test_neighbours_are_told_of_by_the_first_repeat_alone(tmp_path):

@@ -136,6 +136,16 @@ def test_card_says_what_every_model_saw(tmp_path: Path, settings: Settings) -> N
     assert not card["data_use"]["record_number_in_stacking"]
 
 
+def test_a_fusion_without_the_student_saw_what_the_members_saw(tmp_path: Path, settings: Settings) -> None:
+    paths = write_run(tmp_path)
+    stack = settings.stack.model_copy(update={"fuse_student": False})
+    s9_submit.run(paths, settings.model_copy(update={"stack": stack}))
+    card = read_json(paths.card)
+    assert card["student"]["pseudo_rows"] == 8
+    for entry in (*card["fusion"].values(), card["final"]):
+        assert (entry["training_jobs"], entry["pseudo_rows"]) == (12, 30)
+
+
 def test_a_final_choice_of_one_member_saw_what_the_member_saw(tmp_path: Path, settings: Settings) -> None:
     paths = write_run(tmp_path, choice="ernie_pgd.round0")
     s9_submit.run(paths, settings)

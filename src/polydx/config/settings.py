@@ -122,6 +122,8 @@ class Stack(Section):
 
     candidates: Annotated[tuple[FusionName, ...], Field(min_length=1)]
     """Fusions that compete, chosen by nested cross-validation; `mean` is what the others are compared with."""
+    fuse_student: bool
+    """Whether the student is fused with the members; it competes by itself either way."""
     calibration: CalibrationMethod
     """How the fusion `calibrated` calibrates each of its inputs."""
     record_features: bool

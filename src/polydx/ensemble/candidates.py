@@ -1,4 +1,4 @@
-"""The predictors that compete for the submission: every input by itself, and every fusion of all inputs (`fusions`).
+"""The predictors that compete for the submission: every input by itself, and every fusion (`fusions`).
 
 A candidate answers two questions: what does it say of the labelled rows when some folds' labels are hidden from
 whatever it fits, and what does it say of the test rows when fitted on all of them. Fits are kept, since nested
@@ -7,7 +7,7 @@ cross-validation asks for the same hidden folds again.
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -38,6 +38,10 @@ class Inputs:
     test: Floats
     targets: Mask
     fold_of_row: npt.NDArray[np.int64]
+
+    def first(self, count: int) -> "Inputs":
+        """The first so many inputs alone; a view."""
+        return replace(self, names=self.names[:count], oof=self.oof[:count], test=self.test[:count])
 
     def seen(self, hidden: Hidden) -> Mask:
         """Rows whose labels a fit may see."""

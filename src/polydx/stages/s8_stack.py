@@ -51,11 +51,13 @@ def run(
     scored = folds.scored()
     files = input_files(paths, members, rounds, student, folds.jobs)
     inputs = read_inputs(files, folds, outer_folds(folds, records.targets(), groups, seed), records.targets() > 0)
-    context = read_context(records, files, folds, inputs, stack)
+    # The student comes last.
+    fused = inputs.first(len(files) - 1) if student and not stack.fuse_student else inputs
+    context = read_context(records, {name: files[name] for name in fused.names}, folds, fused, stack)
 
     singles = {name: single(inputs, index) for index, name in enumerate(inputs.names)}
     cores = cores or os.cpu_count() or 1
-    fusions = _fusions(inputs, context, stack, cores, seed)
+    fusions = _fusions(fused, context, stack, cores, seed)
     candidates = singles | fusions
     rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds, cores)
     nested = NestedFolds(inputs.targets, inputs.fold_of_row, rule)

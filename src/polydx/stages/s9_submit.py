@@ -76,7 +76,7 @@ def _masked_lm_losses(paths: RunPaths, settings: Settings) -> dict[str, MaskedLm
 
 
 def _training(paths: RunPaths, settings: Settings) -> dict[str, Training]:
-    """What the models behind each entry of the ledger saw; behind a fusion stand all members and the student."""
+    """What the models behind each entry of the ledger saw; behind a fusion stand all that it fuses."""
     jobs = range(read_folds(paths.folds).jobs)
     seen: dict[str, Training] = {}
     every_report: list[Json] = []
@@ -96,8 +96,9 @@ def _training(paths: RunPaths, settings: Settings) -> dict[str, Training]:
     if settings.distil.enabled:
         reports = [read_json(paths.student(job).report) for job in jobs]
         seen["student"] = add_up(reports, [settings.distil.encoder])
-        every_report += reports
-        every_encoder.append(settings.distil.encoder)
+        if settings.stack.fuse_student:
+            every_report += reports
+            every_encoder.append(settings.distil.encoder)
     fused = add_up(every_report, every_encoder)
     return seen | dict.fromkeys(settings.stack.candidates, fused)
 

@@ -48,6 +48,13 @@ def read_inputs(files: InputFiles, folds: Folds, outer_fold_of_row: Integers, ta
 def read_context(records: Records, files: InputFiles, folds: Folds, inputs: Inputs, stack: Stack) -> RecordContext:
     """Find the features of the scored rows and of the test rows, and their neighbours by number.
 
+    Args:
+        records: Of the run.
+        files: Of the inputs that are fused.
+        folds: Of their jobs.
+        inputs: What they say.
+        stack: Whether features and neighbours are asked for.
+
     Raises:
         UserError: Record numbers are asked for and there are none.
     """
