@@ -157,6 +157,23 @@ def test_sample_writes_the_contest_and_says_so(capsys: pytest.CaptureFixture[str
     assert sizes == [30, 6]
 
 
+def test_check_notes_what_a_run_would_lose(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["id,text,age,labels", "a,cough,seventy,flu;cold", "b,fever,7,flu", "c,fever,old,flu"]
+    Path("train.csv").write_text("\n".join(rows), encoding="utf-8")
+    Path("test.csv").write_text("id,text,age\nd,cough,\n", encoding="utf-8")
+    columns = ["id=id", "sections=[text]", "age=age", "sex=null", "labels=labels", "label_delimiter=;"]
+    contest = ["sample=null", "folder=.", "train=[train.csv]", "test=test.csv", "truth=null", "labels=null"]
+    unnamed = ["aliases=null", "unlabelled=null", "language=en", "columns.order=null"]
+    overrides = [f"contest.{each}" for each in (*contest, *unnamed, *(f"columns.{column}" for column in columns))]
+    assert main(["check", str(SMOKE), *overrides, "stack.max_labels=1"]) == 0
+    printed = capsys.readouterr()
+    lost = {"records": 2, "first": "train.csv, line 2: 'seventy'"}
+    assert json.loads(printed.out)["contest"]["not_understood"] == {"age": lost}
+    first, second = printed.err.splitlines()
+    assert first.startswith("note: 2 records have no age") and first.endswith("the first: train.csv, line 2: 'seventy'")
+    assert second.startswith("note: a training record has 2 labels, an answer at most 1")
+
+
 def test_check_before_the_sample_is_made(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(SMOKE)]) == 0
     summary = json.loads(capsys.readouterr().out)

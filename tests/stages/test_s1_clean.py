@@ -173,4 +173,8 @@ def test_check_says_what_there_is(folder: Path) -> None:
         "labels_a_record": 1.0,
         "most_labels": 2,
         "unofficial": {"头部外伤": 2},
+        "not_understood": {
+            "sex": {"records": 1, "first": f"{folder / 'train.json'}, record 2: '?'"},
+            "age": {"records": 1, "first": f"{folder / 'train.json'}, record 4: '七旬'"},
+        },
     }

@@ -48,6 +48,9 @@ def check(
 
         found = check_raw(contest, settings.clean)
         summary["contest"] = found
+        for field, lost in found["not_understood"].items():
+            told = f"{lost['records']} records have no {field}, since what is written is not understood"
+            print(f"note: {told}; the first: {lost['first']}", file=sys.stderr)
         if found["most_labels"] > settings.stack.max_labels:
             cut = f"a training record has {found['most_labels']} labels, an answer at most {settings.stack.max_labels}"
             print(f"note: {cut}; raise stack.max_labels if test records may have as many", file=sys.stderr)

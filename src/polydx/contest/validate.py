@@ -111,13 +111,8 @@ def read_contest(source: ContestSource, unofficial: UnofficialLabels) -> RawCont
     return RawContest(train, test, unlabelled, names)
 
 
-def check_contest(source: ContestSource, unofficial: UnofficialLabels) -> ContestSummary:
-    """Read and validate every table, and say what they hold.
-
-    Raises:
-        UserError: Anything in it is malformed.
-    """
-    contest = read_contest(source, unofficial)
+def summarise(contest: RawContest) -> ContestSummary:
+    """Say what a raw contest holds."""
     resolved = [contest.names.resolve(record.labels) for record in contest.train]
     present = Counter(label for record in resolved for label in record.labels)
     return ContestSummary(

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -11,11 +12,12 @@ from polydx.artifacts import replacing, write_json
 from polydx.config import Clean, Contest
 from polydx.contest import records as schema
 from polydx.contest.cells import Order
+from polydx.contest.files import shown
 from polydx.contest.readers import ColumnRoles
 from polydx.contest.record_table import arrow_schema, duplicate_report, order_numbers, record_columns, record_number
 from polydx.contest.selection import Selection
 from polydx.contest.tables import TableLayout
-from polydx.contest.validate import ContestSource, RawContest, check_contest, read_contest
+from polydx.contest.validate import ContestSource, RawContest, read_contest, summarise
 from polydx.errors import UserError
 from polydx.paths import RunPaths
 from polydx.text.cleaner import RecordCleaner
@@ -23,12 +25,17 @@ from polydx.text.duplicates import duplicate_groups
 
 
 def check_raw(contest: Contest, clean: Clean) -> dict[str, Any]:
-    """Return what the raw contest holds (`ContestSummary`); nothing is written.
+    """Return what the raw contest holds (`ContestSummary`), and the values in it that mean nothing; writes nothing.
+
+    `not_understood` has, for `age` and `sex` where there are any, the number of `records` and the `first` of them.
 
     Raises:
         UserError: Anything in it is malformed.
     """
-    return asdict(check_contest(_source(contest), clean.unofficial_labels))
+    source = _source(contest)
+    raw = read_contest(source, clean.unofficial_labels)
+    cleaner = RecordCleaner(source.roles.sections, clean.headings, clean.placeholders, contest.language)
+    return asdict(summarise(raw)) | {"not_understood": _not_understood(raw, cleaner)}
 
 
 def run(paths: RunPaths, contest: Contest, clean: Clean) -> None:
@@ -86,6 +93,20 @@ def run(paths: RunPaths, contest: Contest, clean: Clean) -> None:
     write_json(paths.cleaning, _report(raw, table, cleaner, selection))
     dropped = len(selection.dropped)
     print(f"s1 clean: {len(table)} records, {dropped} dropped, {len(names)} labels", file=sys.stderr)
+
+
+def _not_understood(raw: RawContest, cleaner: RecordCleaner) -> dict[str, dict[str, object]]:
+    records: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for record in chain(raw.train, raw.test, raw.unlabelled):
+        for field, written, (value, spelling) in (
+            ("age", record.age, cleaner.age(record.age)),
+            ("sex", record.sex, cleaner.sex(record.sex)),
+        ):
+            if value is None and spelling != "missing":
+                records[field] += 1
+                first.setdefault(field, f"{record.place}: {shown(written)}")
+    return {field: {"records": records[field], "first": place} for field, place in first.items()}
 
 
 def _source(contest: Contest) -> ContestSource:

@@ -74,8 +74,8 @@ class RecordCleaner:
             text, changes = cleaner.clean(raw)
             self.section_changes[name].update(changes if raw and not raw.isspace() else {"missing"})
             texts.append(text)
-        age_years, age_spelling = parse_age(self._value_cleaner.clean(age)[0])
-        sex_meant, sex_spelling = parse_sex(self._value_cleaner.clean(sex)[0])
+        age_years, age_spelling = self.age(age)
+        sex_meant, sex_spelling = self.sex(sex)
         self.age_spellings[age_spelling] += 1
         self.sex_spellings[sex_spelling] += 1
         composed = compose(sex_meant, age_years, list(zip(self._headings, texts, strict=True)), self._language)
@@ -87,6 +87,14 @@ class RecordCleaner:
             text=composed.text,
             part_ends=composed.ends,
         )
+
+    def age(self, written: str | None) -> tuple[float | None, AgeSpelling]:
+        """Return an age in years, None where there is none, and how it was written."""
+        return parse_age(self._value_cleaner.clean(written)[0])
+
+    def sex(self, written: str | None) -> tuple[Sex | None, SexSpelling]:
+        """Return the sex, None where there is none, and how it was written."""
+        return parse_sex(self._value_cleaner.clean(written)[0])
 
 
 def _zeros(*names: str) -> Counter[str]:
