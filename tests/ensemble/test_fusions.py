@@ -1,6 +1,7 @@
 """Every fusion candidate against what it should be, written plainly, with one fold hidden."""
 
 from collections import Counter
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ from polydx.ensemble.candidates import Inputs
 from polydx.ensemble.combination import fit_combination
 from polydx.ensemble.fusions import fusion_candidates
 from polydx.ensemble.record_features import no_features
+from polydx.ensemble.selection import judge_candidate
 from polydx.ensemble.stack_candidates import RecordContext
 from polydx.ensemble.stacking import StackerRecipe
-from polydx.ensemble.thresholds import shrunk_thresholds
+from polydx.ensemble.thresholds import DecisionRule, shrunk_thresholds
 from polydx.ensemble.weights import fit_weights, weights_by_rank
 from polydx.judge.metrics import macro_f1
+from polydx.judge.nested import NestedFolds
+from polydx.names import ThresholdMethod
 
 ROWS, TEST_ROWS, LABELS, FOLDS, JOBS, PRIOR = 200, 12, 4, 4, 2, 5.0
 RECIPE = StackerRecipe(trees=5, learning_rate=0.1, leaves=4, min_leaf_rows=10, frequent_positives=40, threads=1, seed=3)
@@ -112,11 +116,19 @@ def test_weighted_vote(inputs):
     assert_is(candidate("weighted_vote", inputs), fuse, inputs)
 
 
+def assert_settles_as(found, fuse, inputs):
+    """As `assert_is`, but of the test rows the fold models' answers are voted on in turn; a tie is a no."""
+    seen, everything = inputs.fold_of_row != 1, np.ones(ROWS, dtype=bool)
+    np.testing.assert_array_equal(found.held_out(HIDDEN), fuse(seen, inputs.oof))
+    votes = sum(np.asarray(fuse(everything, inputs.test[:, job]), dtype=int) for job in range(JOBS))
+    np.testing.assert_array_equal(found.test(), (votes > JOBS / 2)[None])
+
+
 def test_majority(inputs):
     def fuse(seen, members):
         return sum((member >= cut).astype(int) for member, cut in zip(members, own_cuts(inputs, seen), strict=True)) > 2
 
-    assert_is(candidate("majority", inputs), fuse, inputs)
+    assert_settles_as(candidate("majority", inputs), fuse, inputs)
 
 
 def test_plurality(inputs):
@@ -128,7 +140,19 @@ def test_plurality(inputs):
         ]
         return np.array(winners)
 
-    assert_is(candidate("plurality", inputs), fuse, inputs)
+    assert_settles_as(candidate("plurality", inputs), fuse, inputs)
+
+
+@pytest.mark.parametrize("name", ["majority", "plurality"])
+def test_no_threshold_moves_a_settled_vote(inputs, name):
+    """Half of the best F1 is no place in a mean of fold models' answers, 0, 1/2 or 1 here."""
+    found = candidate(name, inputs)
+    for method in get_args(ThresholdMethod):
+        rule = DecisionRule(PRIOR, 0, LABELS, method)
+        nested = NestedFolds(inputs.targets, inputs.fold_of_row, rule)
+        followed = found.test()[0] == 1
+        np.testing.assert_array_equal(judge_candidate(found, nested, rule).test_decided, followed)
+        assert followed.any() and not followed.all()
 
 
 def test_logistic(inputs):

@@ -64,9 +64,9 @@ class Candidate:
 
     Attributes:
         held_out: Probabilities of the scored rows by a fit that saw no label of the hidden folds.
-        test: `[folds, test rows, labels]`: probabilities of the test rows by a fit on all scored rows, once
-            for each fold's models. Each is as sharp as the out-of-fold probabilities that thresholds are fitted
-            on; their mean is smoother.
+        test: `[folds, test rows, labels]`: probabilities of the test rows by a fit on all scored rows, once for each
+            fold's models; a single array where these have settled on one answer. Each is as sharp as the out-of-fold
+            probabilities that thresholds are fitted on; their mean is smoother.
         importance: Each column's share of the gain in the fit on all scored rows, largest first; empty where no trees
             are grown.
     """

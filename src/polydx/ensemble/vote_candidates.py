@@ -6,11 +6,12 @@ import numpy as np
 
 from polydx.artifacts import Floats
 from polydx.ensemble.candidates import Candidate, Inputs, fusing
+from polydx.ensemble.fold_predictions import fold_vote
 from polydx.ensemble.fusion import Weights
 from polydx.ensemble.thresholds import shrunk_thresholds
 from polydx.ensemble.voting import vote_shares
 from polydx.judge.metrics import Mask, Scores
-from polydx.judge.nested import Hidden
+from polydx.judge.nested import NOTHING_HIDDEN, Hidden
 
 ThresholdsFit = Callable[[Hidden], list[Scores]]
 """Thresholds `[labels]` of each input by a fit on the rows outside the hidden folds."""
@@ -34,13 +35,18 @@ def settled_vote(inputs: Inputs, thresholds: ThresholdsFit, settle: Callable[[Ma
     """What `absolute_majority` or `plurality` answers, as 0 and 1.
 
     Nothing is left for a fitted threshold but to follow the vote or, where that scores better, to name a label always.
+    Of a test row the fold models' answers are voted on in turn: their mean would leave it to the threshold, which may
+    stand anywhere between 0 and 1, how many of them have to agree.
+
     Records with fewer labels than they must have get the first ones: a vote that is settled ranks nothing.
     """
 
     def answer(hidden: Hidden, members: Floats) -> Floats:
         return settle(_ballots(members, thresholds(hidden))).astype(np.float32)
 
-    return fusing(inputs, answer)
+    return Candidate(
+        lambda hidden: answer(hidden, inputs.oof), lambda: fold_vote(answer(NOTHING_HIDDEN, inputs.test))[np.newaxis]
+    )
 
 
 def _ballots(members: Floats, thresholds: list[Scores]) -> Mask:
