@@ -1,4 +1,5 @@
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -60,6 +61,19 @@ def test_lengths_of_their_own_leave_the_gap_open():
     in_gap = (found.places[0] >= 30) & (found.places[0] <= 35)
     np.testing.assert_array_equal(found.places[0][in_gap], [30, 31, 32, 33, 34, 35])
     np.testing.assert_allclose(found.chances[0][in_gap], 1 / 6, atol=0.01)
+
+
+def test_numbers_far_apart_take_no_more_memory():
+    """Millions of lengths lie between the starts of such runs, and each run has but a few hundred of them."""
+    draw = np.random.default_rng(4)
+    numbers = np.unique(draw.integers(0, 10**12, 2000)).astype(float)
+    targets = np.arange(len(numbers))[:, None] // 50 % 8 == np.arange(8)
+    tracemalloc.start()
+    found = find_runs(numbers, targets ^ (draw.random(targets.shape) < 0.02))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found.places) > 30
+    assert peak < 250e6
 
 
 def test_evidence_against_beta_functions():

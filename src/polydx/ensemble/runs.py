@@ -177,17 +177,38 @@ def _chances(places: list[Scores], fits: list[Scores]) -> list[Scores]:
     chances, pairs = _forward_backward(fits, allowed)
     if not lengths:
         return chances
-    kinds, of_pair = np.unique(np.concatenate([length.ravel() for length in lengths]), return_inverse=True)
-    parts = np.split(of_pair, np.cumsum([length.size for length in lengths])[:-1])
+    # Far apart, numbers have millions of lengths between them, and each run but a few hundred: all of its own alone.
+    kinds = np.unique(np.concatenate([np.unique(length) for length in lengths]))
+    parts = [_Lengths.of(length, kinds) for length in lengths]
     for _ in range(_LENGTH_ROUNDS):
-        own = [np.bincount(part, pair.ravel(), len(kinds)) for part, pair in zip(parts, pairs, strict=True)]
-        whole = np.sum(own, axis=0) + _FLAT_RUNS / len(kinds)
+        own = [part.sums(pair) for part, pair in zip(parts, pairs, strict=True)]
+        whole = np.zeros(len(kinds))
+        for part, mine in zip(parts, own, strict=True):
+            whole[part.places] += mine
+        whole += _FLAT_RUNS / len(kinds)
         priors = [
-            np.log(whole - mine)[part].reshape(length.shape) + allow
-            for part, mine, length, allow in zip(parts, own, lengths, allowed, strict=True)
+            np.log(whole[part.places] - mine)[part.of_pair] + allow
+            for part, mine, allow in zip(parts, own, allowed, strict=True)
         ]
         chances, pairs = _forward_backward(fits, priors)
     return chances
+
+
+@dataclass(frozen=True)
+class _Lengths:
+    """The lengths that one run may have: their places among those of all runs, and which each pair of starts means."""
+
+    places: Integers
+    of_pair: Integers
+
+    @classmethod
+    def of(cls, lengths: Scores, kinds: Scores) -> "_Lengths":
+        own, of_pair = np.unique(lengths, return_inverse=True)
+        return cls(np.searchsorted(kinds, own), of_pair.reshape(lengths.shape))
+
+    def sums(self, pairs: Scores) -> Scores:
+        """The chance of each length: the sum over the pairs of starts that are so far apart."""
+        return np.asarray(np.bincount(self.of_pair.ravel(), pairs.ravel(), len(self.places)), dtype=np.float64)
 
 
 def _forward_backward(fits: list[Scores], links: list[Scores]) -> tuple[list[Scores], list[Scores]]:
