@@ -98,7 +98,6 @@ def test_fusion_beats_its_members_and_the_choice_finds_the_best():
     final = judgements[choice.name]
     assert macro_f1(final.test_decided, targets[:50]) > 0.5
     assert macro_f1(final.flattered, targets) >= macro_f1(final.decided, targets)
-    np.testing.assert_array_equal(RULE.decide(final.test, final.thresholds), final.test_decided)
 
 
 def test_thresholds_fitted_on_the_scored_rows_show_as_optimism():

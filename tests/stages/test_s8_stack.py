@@ -9,6 +9,7 @@ from polydx.artifacts import write_array, write_json
 from polydx.config import Split, Stack
 from polydx.contest.records import read_records
 from polydx.ensemble.fusions import FUSIONS
+from polydx.ensemble.thresholds import decide
 from polydx.errors import UserError
 from polydx.judge.folds import read_folds
 from polydx.judge.metrics import macro_f1
@@ -126,6 +127,10 @@ def test_the_ledger_scores_every_entry(finished):
     chosen = ledger["choice"]["entry"]
     np.testing.assert_array_equal(*(np.load(paths.decisions(name) / "test.npy") for name in (chosen, "final")))
     assert macro_f1(np.load(paths.decisions("final") / "test.npy"), truth) > 0.6
+    rule = json.loads((paths.stack / "thresholds.json").read_text(encoding="utf-8"))
+    cuts = np.array(list(rule["thresholds"].values()))
+    decided = decide(np.load(paths.stack / "fused_test.npy"), cuts, rule["min_labels"], rule["max_labels"])
+    np.testing.assert_array_equal(decided, np.load(paths.decisions("final") / "test.npy"))
     assert sum(ledger["importance"]["lightgbm"].values()) == pytest.approx(1)
 
 

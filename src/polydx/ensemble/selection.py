@@ -22,23 +22,30 @@ class Judgement:
         decided: `[rows, labels]`, bool: nested decisions of the scored rows.
         flattered: The same without nesting, for comparison: whatever is fitted saw the labels of all scored rows.
         thresholds: `[labels]`, fitted on all scored rows.
-        oof: `[rows, labels]`, float32: cross-fitted probabilities that the thresholds were fitted on.
-        test: `[test rows, labels]`, float32: the fold models' predictions, combined.
         test_decided: `[test rows, labels]`, bool.
     """
 
     decided: Mask
     flattered: Mask
     thresholds: Scores
-    oof: Floats
-    test: Floats
     test_decided: Mask
 
 
-def judge_candidate(
-    candidate: Candidate, nested: NestedFolds, rule: DecisionRule, fold_combination: FoldCombination = "mean"
-) -> Judgement:
-    """Decide the scored rows by nested cross-validation, and the test rows by fits and thresholds on all scored rows.
+@dataclass(frozen=True)
+class Opinion:
+    """What one candidate says; of many candidates too much to keep.
+
+    Attributes:
+        oof: `[rows, labels]`, float32: cross-fitted probabilities of the scored rows, which thresholds are fitted on.
+        test: `[test rows, labels]`, float32: the fold models' predictions, combined.
+    """
+
+    oof: Floats
+    test: Floats
+
+
+def opinion_of(candidate: Candidate, nested: NestedFolds, fold_combination: FoldCombination = "mean") -> Opinion:
+    """What a candidate says of the scored rows and of the test rows; its fits are kept, so that asking again is cheap.
 
     Thresholds come from single fold models' probabilities and are used on all of them, combined by `combine_folds`.
     The default is the plain mean: it is the simplest, and what the fold models err in differently cancels out in it.
@@ -46,16 +53,20 @@ def judge_candidate(
     mean of log-odds and thresholds moved to keep the rate of positives were no better, so that data set's test figures
     are not blind to it.
     """
-    oof = nested.held_out(candidate.held_out)
-    thresholds = rule.fit(oof, nested.targets)
-    test = combine_folds(candidate.test(), fold_combination)
+    return Opinion(nested.held_out(candidate.held_out), combine_folds(candidate.test(), fold_combination))
+
+
+def judge_candidate(
+    candidate: Candidate, nested: NestedFolds, rule: DecisionRule, fold_combination: FoldCombination = "mean"
+) -> Judgement:
+    """Decide the scored rows by nested cross-validation, the test rows by fits and thresholds on all scored rows."""
+    opinion = opinion_of(candidate, nested, fold_combination)
+    thresholds = rule.fit(opinion.oof, nested.targets)
     return Judgement(
         decided=nested.decisions(candidate.held_out),
         flattered=_unnested(candidate, nested, rule),
         thresholds=thresholds,
-        oof=oof,
-        test=test,
-        test_decided=rule.decide(test, thresholds),
+        test_decided=rule.decide(opinion.test, thresholds),
     )
 
 

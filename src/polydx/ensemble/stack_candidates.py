@@ -62,31 +62,28 @@ def stacked(inputs: Inputs, context: RecordContext, recipe: StackerRecipe) -> Ca
     near = context.neighbourhood
     opinions = functools.cache(near.opinions)
 
-    def stacker_inputs(hidden: Hidden) -> StackInputs:
-        rates = near.rates(inputs.targets, inputs.fold_of_row, hidden)
-        return StackInputs(inputs.oof, np.concatenate([rates, opinions()]), context.oof)
-
     @functools.cache
-    def fit(hidden: Hidden) -> Stacker:
+    def fit(hidden: Hidden) -> tuple[Stacker, Floats]:
+        """The stacker, and what it says of the scored rows."""
+        rates = near.rates(inputs.targets, inputs.fold_of_row, hidden)
+        views = StackInputs(inputs.oof, np.concatenate([rates, opinions()]), context.oof)
         seen = inputs.seen(hidden)
         folds = inputs.fold_of_row[seen]
-        return fit_stacker(stacker_inputs(hidden).take(seen), inputs.targets[seen], recipe, folds == folds.min())
-
-    @functools.cache
-    def held_out(hidden: Hidden) -> Floats:
-        return fit(hidden).predict(stacker_inputs(hidden))
+        stacker = fit_stacker(views.take(seen), inputs.targets[seen], recipe, folds == folds.min())
+        return stacker, stacker.predict(views)
 
     def test() -> Floats:
+        stacker, _ = fit(NOTHING_HIDDEN)
         rates = near.test_rates(inputs.targets, inputs.fold_of_row)
 
         def test_inputs(fold: int) -> StackInputs:
             views = np.concatenate([rates[fold % len(rates)], near.test_opinions(fold)])
             return StackInputs(inputs.test[:, fold], views, context.test)
 
-        return np.stack([fit(NOTHING_HIDDEN).predict(test_inputs(fold)) for fold in range(inputs.test.shape[1])])
+        return np.stack([stacker.predict(test_inputs(fold)) for fold in range(inputs.test.shape[1])])
 
     def importance() -> dict[str, float]:
-        stacker = fit(NOTHING_HIDDEN)
+        stacker, _ = fit(NOTHING_HIDDEN)
         return stacker.importance(column_names(inputs.names, near.names(), context.oof, stacker.related.shape[1]))
 
-    return Candidate(held_out, test, importance)
+    return Candidate(lambda hidden: fit(hidden)[1], test, importance)

@@ -12,7 +12,7 @@ from polydx.contest.records import DUPLICATE_GROUP, TRAIN, read_records
 from polydx.ensemble.candidates import Candidate, Inputs, single
 from polydx.ensemble.fusions import fusion_candidates
 from polydx.ensemble.ledger import FINAL, STUDENT, make_ledger
-from polydx.ensemble.selection import Choice, Judgement, choose, judge_candidate
+from polydx.ensemble.selection import Choice, Judgement, Opinion, choose, judge_candidate, opinion_of
 from polydx.ensemble.stack_candidates import RecordContext
 from polydx.ensemble.stacking import StackerRecipe
 from polydx.ensemble.thresholds import DecisionRule
@@ -67,6 +67,7 @@ def run(
             judgements[name] = judge_candidate(candidate, nested, rule, stack.fold_combination)
             reporter.step(note=name)
         choice = choose(candidates, judgements, nested)
+        opinion = opinion_of(candidates[choice.name], nested, stack.fold_combination)
         reporter.step(note="choice")
     ledger = make_ledger(
         judgements, choice, inputs.targets, records.label_names, samples=stack.bootstrap_samples, seed=seed
@@ -76,6 +77,7 @@ def run(
     # The engine knows the ledger alone, so it comes last, and nothing of an earlier run may stand beside it.
     shutil.rmtree(paths.stack, ignore_errors=True)
     _write_decisions(paths, judgements, choice, scored)
+    _write_opinion(paths, opinion, scored)
     rules = {"thresholds.json": choice.name} | ({"student_thresholds.json": STUDENT} if student else {})
     for file, name in rules.items():
         cuts = dict(zip(records.label_names, judgements[name].thresholds.tolist(), strict=True))
@@ -103,14 +105,16 @@ def _fusions(inputs: Inputs, context: RecordContext, stack: Stack, cores: int, s
 
 
 def _write_decisions(paths: RunPaths, judgements: dict[str, Judgement], choice: Choice, scored: Mask) -> None:
-    """Write every entry's decisions, and the probabilities of the one that is chosen."""
     chosen = judgements[choice.name]
-    write_array(paths.stack / "fused_oof.npy", _all_rows(chosen.oof, scored, np.nan))
-    write_array(paths.stack / "fused_test.npy", chosen.test)
     decided = {name: (judgement.decided, judgement.test_decided) for name, judgement in judgements.items()}
     for name, (oof, test) in (decided | {FINAL: (choice.decided, chosen.test_decided)}).items():
         write_array(paths.decisions(name) / "oof.npy", _all_rows(oof, scored, False))
         write_array(paths.decisions(name) / "test.npy", test)
+
+
+def _write_opinion(paths: RunPaths, opinion: Opinion, scored: Mask) -> None:
+    write_array(paths.stack / "fused_oof.npy", _all_rows(opinion.oof, scored, np.nan))
+    write_array(paths.stack / "fused_test.npy", opinion.test)
 
 
 def _all_rows(array: Array, scored: Mask, missing: float | bool) -> Array:
