@@ -47,6 +47,14 @@ def test_platt_is_scikit_learns():
         np.testing.assert_allclose(found[:, label], peer.predict_proba(column)[:, 1], atol=2e-4)
 
 
+@pytest.mark.filterwarnings("error")
+def test_of_a_constant_column_nothing_but_the_rate_is_learnt():
+    targets = np.arange(400)[:, None] % 4 == np.zeros(2)
+    column = np.full((400, 2), [0.9, 0.0], dtype=np.float32)
+    found = fit_platt(column, targets, 0.0).apply(column)
+    np.testing.assert_allclose(found, 0.25, atol=1e-3)
+
+
 def test_isotonic_is_scikit_learns():
     bent, _, targets = bent_problem(400)
     fresh = bent_problem(200, seed=5)[0]

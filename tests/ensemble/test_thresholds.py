@@ -13,7 +13,6 @@ from polydx.ensemble.odds import probability as odds_probability
 from polydx.ensemble.thresholds import (
     DecisionRule,
     decide,
-    f1_threshold,
     f1_thresholds,
     half_f1_thresholds,
     pooled_threshold,
@@ -23,6 +22,12 @@ from polydx.judge.metrics import best_constant_prediction_f1, label_scores, macr
 from polydx.names import ThresholdMethod
 
 METHODS = get_args(ThresholdMethod)
+
+
+def f1_threshold(scores, targets):
+    return f1_thresholds(scores[:, None], targets[:, None])[0]
+
+
 probability = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1, width=32))
 
 

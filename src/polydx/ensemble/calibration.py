@@ -153,6 +153,9 @@ def _fit_one_platt(odds: Floats, targets: Mask) -> tuple[float, float]:
 
     positives, rows = int(targets.sum()), len(targets)
     smoothed = np.where(targets, (positives + 1) / (positives + 2), 1 / (rows - positives + 2))
+    flat = 0.0, float(logit(smoothed.mean()))
+    if odds.min() == odds.max():
+        return flat
     # Scikit-learn takes no target between the classes: every row stands in both, by weight.
     fit = LogisticRegression(C=np.inf, solver="newton-cholesky").fit(
         np.concatenate([odds, odds])[:, None].astype(np.float64),
@@ -161,4 +164,4 @@ def _fit_one_platt(odds: Floats, targets: Mask) -> tuple[float, float]:
     )
     slope, intercept = float(fit.coef_[0, 0]), float(fit.intercept_[0])
     # The likelihood is concave, so that where the best slope is negative the best of the others is zero.
-    return (slope, intercept) if slope > 0 else (0.0, float(logit(smoothed.mean())))
+    return (slope, intercept) if slope > 0 else flat

@@ -61,24 +61,20 @@ class DecisionRule:
         return self.decide(probabilities, self.fit(fitting, targets))
 
 
-def f1_threshold(probabilities: Floats, targets: Mask) -> float:
-    """Threshold `t` with the highest F1 of `probabilities >= t` on these rows; see `best_cuts`.
+def f1_thresholds(probabilities: Floats, targets: Mask, *, threads: int = 1) -> Scores:
+    """Each label's threshold `t` with the highest F1 of `probabilities >= t` on these rows; see `best_cuts`.
 
     Args:
-        probabilities: `[rows]`, float32 in [0, 1].
-        targets: `[rows]`, bool.
+        probabilities: `[rows, labels]`, float32 in [0, 1].
+        targets: `[rows, labels]`, bool.
+        threads: Threads of the search.
 
     Returns:
-        The threshold; `NOTHING_KNOWN` without a positive.
+        `[labels]`, float64; `NOTHING_KNOWN` for a label without a positive.
 
     Raises:
         ValueError: A probability lies outside [0, 1] or is NaN.
     """
-    return float(best_cuts(probabilities[:, None], targets[:, None]).thresholds[0])
-
-
-def f1_thresholds(probabilities: Floats, targets: Mask, *, threads: int = 1) -> Scores:
-    """`f1_threshold` of every label: `[labels]`, float64, from `[rows, labels]`."""
     return best_cuts(probabilities, targets, threads=threads).thresholds
 
 
@@ -99,7 +95,7 @@ def shrunk_thresholds(probabilities: Floats, targets: Mask, prior: float, *, thr
         threads: Threads of the search.
 
     Returns:
-        `[labels]`, float64, inside (0, 1].
+        `[labels]`, float64 in [0, 1]; 0 only without a prior, for a label that is best named always.
     """
     own = f1_thresholds(probabilities, targets, threads=threads)
     return _pull(own, pooled_threshold(probabilities, targets, threads=threads), targets, prior)
