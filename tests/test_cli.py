@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from polydx.cli import main
+from polydx.paths import RunPaths
 
 SMOKE = Path(__file__).parents[1] / "configs" / "smoke.yaml"
 TRUTH = {"1": ["a"], "2": ["a", "b"], "3": ["b"]}
@@ -65,6 +66,10 @@ FAULTS = {
             ("score-run",): "runs/smoke/s9_submit/scores.json: is not there yet; run polydx submit first",
         }.items()
     },
+    "student_not_wanted": (
+        ["distil", "--config", str(SMOKE), "--fold", "all", "distil.enabled=false"],
+        "distil.enabled: is false; set it to true, or skip this stage",
+    ),
     "engine_option_without_its_mark": (["run", "--dry-run"], "--dry-run: is no configuration file and no key=value"),
     "one_table_without_a_list": (
         ["check", str(SMOKE), "contest.train=train.json"],
@@ -73,6 +78,7 @@ FAULTS = {
     "no_configuration": (["check", "absent.yaml"], "absent.yaml: no such configuration file"),
     "bad_setting": (["check", str(SMOKE), "split.folds=1"], "argument 'split.folds=1': split.folds: is 1"),
     "no_submission": (["score", "absent.json", "truth.json"], "absent.json: there is no such file"),
+    "nothing_joins_labels": (["score", "a.csv", "b.csv", "--delimiter", ""], "--delimiter: is empty"),
     "own_folder": (["sample", "."], ".: holds the folder you work in; name a new folder"),
     "occupied_folder": (["sample", str(SMOKE.parent)], "exists and is no sample contest"),
 }
@@ -117,6 +123,35 @@ def test_a_bug_gets_its_traceback() -> None:
     card.write_text("{}", encoding="utf-8")
     with pytest.raises(KeyError):
         main(["score-run", "--config", str(SMOKE), "contest.truth=null"])
+
+
+def test_what_was_stacked_with_other_settings_is_not_submitted(capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = Path("runs/smoke/s8_stack/ledger.json")
+    ledger.parent.mkdir(parents=True)
+    names = [f"{member}.round{number}" for member in ("bert_fgm", "ernie_pgd", "linear") for number in (0, 1)]
+    whole = {"members": dict.fromkeys(names), "fusion": dict.fromkeys(("mean", "weighted", "lightgbm")), "student": {}}
+    problem = "ledger.json: was made with other members, rounds"
+    for change in ({"members": {}}, {"fusion": {"mean": None}}, {"student": None}):
+        write(str(ledger), whole | change)
+        assert main(["submit", "--config", str(SMOKE)]) == 2
+        assert problem in capsys.readouterr().err
+    write(str(ledger), whole)
+    assert main(["submit", "--config", str(SMOKE)]) == 2
+    assert "is not there yet; run polydx distil --fold all first" in capsys.readouterr().err
+
+
+def test_a_student_needs_what_its_teachers_say_of_their_own_training_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    paths = RunPaths("smoke")
+    for made in (paths.records, paths.folds, paths.encoder("small_bert") / "made"):
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.touch()
+    for member in ("bert_fgm", "ernie_pgd", "linear"):
+        report = paths.fold_model(member, 1, 0).report
+        report.parent.mkdir(parents=True)
+        report.touch()
+    assert main(["distil", "--config", str(SMOKE), "--fold", "0"]) == 2
+    expected = "training.npy: is not there yet; run polydx finetune --member bert_fgm --fold 0 --round 1 first"
+    assert expected in capsys.readouterr().err
 
 
 def test_score_prints_json(capsys: pytest.CaptureFixture[str]) -> None:

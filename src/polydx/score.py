@@ -46,12 +46,15 @@ def score_submission(
         the numbers of `records` and `labels`, and with `per_label` the rows `per_label`.
 
     Raises:
-        UserError: A file is malformed, the ids differ, or the submission names an unofficial label.
+        UserError: A file is malformed, the truth has no official label, the ids differ, or the submission names an
+            unofficial label.
     """
     predicted, true = (read_label_sets(path, delimiter) for path in (submission, truth))
     _require_same_ids(true, predicted, str(submission))
     names = label_names or sorted({label for sets in (true, predicted) for labels in sets.values() for label in labels})
     official = frozenset(names)
+    if official.isdisjoint(label for labels in true.values() for label in labels):
+        raise UserError(str(truth), "no record in it has an official label", "name the file of true labels")
     for id_, labels in predicted.items():
         for label in labels:
             if label not in official:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from polydx.errors import UserError
 from polydx.judge.folds import make_folds
 from polydx.judge.metrics import macro_f1
 from polydx.judge.nested import NestedFolds, cross_fitted_decisions, outer_folds
@@ -98,6 +99,15 @@ def test_outer_folds_are_the_members_or_fresh_ones_where_those_are_too_few(schem
         assert set(outer.tolist()) == set(range(5))
         for group in np.unique(groups[scored]):
             assert len(set(outer[groups[scored] == group].tolist())) == 1
+
+
+def test_too_few_records_to_nest_anything_are_the_users_fault():
+    targets, groups = np.ones((12, 2), dtype=np.float32), np.arange(12) % 8
+    held_out = {"scheme": "holdout", "folds": 2, "repeats": 1, "holdout_share": 0.3, "seed": 0}
+    made = make_folds([str(row) for row in range(12)], targets, groups, **held_out)
+    assert len(np.unique(groups[made.scored()])) < 5
+    with pytest.raises(UserError, match=r"split: leaves fewer than 5 groups .*; hold out more, or add records"):
+        outer_folds(made, targets, groups, seed=0)
 
 
 def test_each_fold_is_decided_by_what_was_fitted_on_the_others():

@@ -8,6 +8,7 @@ import typer
 
 from polydx.cli.needed import need
 from polydx.cli.options import Config, Overrides
+from polydx.errors import UserError
 from polydx.paths import RunPaths
 from polydx.resolve import load_settings
 
@@ -47,6 +48,8 @@ def score(
     from polydx import score as scoring
     from polydx.contest.readers import read_label_list
 
+    if not delimiter:
+        raise UserError("--delimiter", "is empty", "give what joins the labels, such as '|'")
     names = read_label_list(labels) if labels is not None else None
     scores = scoring.score_submission(submission, truth, names, per_label, delimiter)
     print(json.dumps(scores, ensure_ascii=False, indent=1))

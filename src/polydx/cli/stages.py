@@ -4,7 +4,15 @@ from typing import Annotated
 
 import typer
 
-from polydx.cli.needed import need, need_all, need_encoder, need_for_training, need_members, need_records
+from polydx.cli.needed import (
+    need_all,
+    need_encoder,
+    need_for_training,
+    need_members,
+    need_records,
+    need_stacked,
+    need_teachers,
+)
 from polydx.cli.options import Config, Fold, Overrides, Round, check_fold, entry_of
 from polydx.errors import UserError
 from polydx.paths import ALL_ROWS, RunPaths
@@ -146,11 +154,13 @@ def distil(
     if fold != ALL_ROWS and not fold.isdecimal():
         raise UserError("--fold", f"is {fold!r}", f"give a number or {ALL_ROWS}")
     settings = load_settings(config, overrides or ())
+    if not settings.distil.enabled:
+        raise UserError("distil.enabled", "is false", "set it to true, or skip this stage")
     paths, jobs = RunPaths(settings.run.name), range(fold_jobs(settings.split))
     job = None if fold == ALL_ROWS else check_fold(settings, int(fold))
     need_records(paths, folds=True)
     need_encoder(paths, settings.distil.encoder)
-    need_members(paths, settings, settings.pseudo.rounds, jobs if job is None else [job])
+    need_teachers(paths, settings, jobs if job is None else [job])
     from polydx.stages import s7_distil
 
     s7_distil.run(
@@ -190,7 +200,5 @@ def submit(config: Config, overrides: Overrides = None) -> None:
 
     settings = load_settings(config, overrides or ())
     paths = RunPaths(settings.run.name)
-    need(paths.ledger, "stack")
-    if settings.distil.enabled:
-        need(paths.student(ALL_ROWS).report, f"distil --fold {ALL_ROWS}")
+    need_stacked(paths, settings)
     s9_submit.run(paths, settings)

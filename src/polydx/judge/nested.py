@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polydx.artifacts import Floats
+from polydx.errors import UserError
 from polydx.judge.folds import Folds, Integers, make_folds
 from polydx.judge.metrics import Mask, macro_f1
 
@@ -47,6 +48,9 @@ def outer_folds(folds: Folds, targets: npt.NDArray[np.float32], groups: Integers
     fold_of_row = folds.fold_of_row(repeat=0)[scored]
     if fold_of_row.max() + 1 >= FEWEST_OUTER_FOLDS:
         return fold_of_row
+    if len(np.unique(groups[scored])) < _FRESH_FOLDS:
+        problem = f"leaves fewer than {_FRESH_FOLDS} groups of near copies to score, too few to nest anything"
+        raise UserError("split", problem, "hold out more, or add records")
     fresh = make_folds(
         ["" for _ in fold_of_row],
         targets[scored],
