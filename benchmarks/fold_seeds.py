@@ -3,10 +3,10 @@
     python benchmarks/fold_seeds.py configs/ohsumed.yaml contest.folder=data/ohsumed --seeds 3 --peer-score 0.625
 
 Seed 0 is the configuration's own run; seed K is the run NAME_seedK with `run.seed=K`, which deals the folds, weights
-and batches anew, and without the student, which costs time: its opinion is then missing among what is fused. Runs are
-made one after another by `polydx run`; stopped and started again, this goes on where it was. A run that was finished
-with the same settings is read as it is, whatever code it was made with: remove its folder under submissions/ to have it
-made again.
+and batches anew, and without the student, which costs time: it is then missing among the inputs and, where
+`stack.fuse_student` is on, among what is fused. Runs are made one after another by `polydx run`; stopped and started
+again, this goes on where it was. A run that was finished with the same settings is read as it is, whatever code it was
+made with: remove its folder under submissions/ to have it made again.
 
 The table has a line for each seed: the final choice's macro-F1, nested, out of fold; that on the test rows; the gap,
 out of fold minus test; and the best single input. The last line is JSON: `macro_f1` is the mean of the final scores,
@@ -137,7 +137,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of every run")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
+    parser.add_argument("--seeds", type=int, default=3, choices=range(1, 100), metavar="N", help="how many, from 0")
     parser.add_argument("--peer-score", type=float, help="the peer's macro-F1 out of fold")
     options = parser.parse_intermixed_args()
     try:

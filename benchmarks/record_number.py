@@ -6,7 +6,8 @@ DATA_FOLDER holds `label_sets.csv` (`emr_id`, `diagnosis` joined by |) and `labe
 predictors are scored out of fold: the label rates of the run that a record lies in; LightGBM over rates of windows,
 kernels and the run; and the mean of their log-odds. No predictor sees a label of the fold that it is scored on;
 LightGBM's own training rows see neither that fold nor their own, so their neighbours are as sparse as at scoring.
-Thresholds are half of the best F1 (Lipton 2014) on four other folds of five.
+Thresholds are half of the best F1 (Lipton 2014) on four other folds of five, whose predictions have seen labels of the
+fold that is decided, as in every cross-fit.
 
 `macro_f1` is the mean over fold seeds of the best predictor. Its settings were chosen by out-of-fold score, on the same
 records: ten strengths and kinds of pull on a run's rates, fifteen kinds of threshold, five designs of LightGBM; most
@@ -26,14 +27,14 @@ import numpy.typing as npt
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
 from polydx.artifacts import Floats
+from polydx.ensemble.cuts import best_cuts
 from polydx.ensemble.neighbours import Numbers, fold_safe_rates, run_rates, unlabelled_rates
 from polydx.ensemble.odds import logit, probability
 from polydx.ensemble.record_features import no_features
 from polydx.ensemble.runs import find_runs
 from polydx.ensemble.stack_columns import StackInputs
 from polydx.ensemble.stacking import StackerRecipe, fit_stacker
-from polydx.ensemble.thresholds import f1_thresholds
-from polydx.judge.metrics import Mask, Scores, label_scores, macro_f1, micro_f1
+from polydx.judge.metrics import Mask, Scores, macro_f1, micro_f1
 from polydx.judge.nested import cross_fitted_decisions
 from polydx.progress import Reporter
 
@@ -98,8 +99,7 @@ def out_of_fold(
 
 def half_best_f1(probabilities: Floats, targets: Mask) -> Scores:
     """Each label's threshold: half of the best F1 that any threshold reaches on these rows."""
-    thresholds: Scores = label_scores(probabilities >= f1_thresholds(probabilities, targets), targets).f1 / 2
-    return np.where(targets.any(axis=0), thresholds, 1.0)
+    return np.where(targets.any(axis=0), best_cuts(probabilities, targets).f1 / 2, 1.0)
 
 
 def decide(fitting: Floats, known: Mask, scored: Floats) -> Mask:
@@ -128,7 +128,7 @@ def chosen(
 def ceiling(numbers: Numbers, targets: Mask) -> float:
     """Macro-F1 of runs and thresholds that know all labels: what no honest predictor by runs can beat by much."""
     rates = find_runs(numbers, targets).rates_at(numbers)
-    return macro_f1(rates >= f1_thresholds(rates, targets), targets)
+    return macro_f1(rates >= best_cuts(rates, targets).thresholds, targets)
 
 
 def one_dealing(

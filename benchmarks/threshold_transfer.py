@@ -23,11 +23,13 @@ from polydx.contest.records import read_records
 from polydx.ensemble.fold_predictions import combine_folds
 from polydx.ensemble.quantiles import match_distribution, match_thresholds
 from polydx.ensemble.thresholds import DecisionRule
+from polydx.errors import UserError
 from polydx.judge.folds import read_folds
 from polydx.judge.metrics import Mask, macro_f1
 from polydx.paths import ALL_ROWS, FoldFiles, RunPaths
 from polydx.resolve import load_settings
 from polydx.score import true_targets
+from polydx.stages.stack_inputs import input_files
 
 Thresholds = npt.NDArray[np.float64]
 Scores = dict[str, float]
@@ -66,7 +68,7 @@ def measure(
     for name, files in sources.items():
         oof = folds.out_of_fold([read_array(job.validation) for job in files])[scored]
         thresholds = rule.fit(oof, targets[scored])
-        predictions = np.stack([read_array(job.test) for job in files])
+        predictions = folds.of_other_rows([read_array(job.test) for job in files])
         results[name] = of_fold_models(predictions, thresholds, rule, truth)
         if name == "student":
             student = np.asarray(read_array(paths.student(ALL_ROWS).test))
@@ -74,33 +76,33 @@ def measure(
     return results
 
 
-def main() -> None:
-    """Measure a run and print."""
+def main() -> int:
+    """Measure a run and print; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the run's folder, such as runs/default")
     run = parser.parse_args().run
     paths = RunPaths(run.name, run.parent)
-    settings = load_settings(paths.settings)
-    if settings.contest.truth is None:
-        sys.exit(f"{paths.settings}: contest.truth is not set, and without answers nothing can be compared")
-    jobs = range(read_folds(paths.folds).jobs)
-    sources = {
-        f"{member}.round{number}": [paths.fold_model(member, number, job) for job in jobs]
-        for member in settings.members
-        for number in range(settings.pseudo.rounds + 1)
-    }
-    if settings.distil.enabled:
-        sources["student"] = [paths.student(job) for job in jobs]
+    try:
+        settings = load_settings(paths.settings)
+        truth = settings.contest.truth
+        if truth is None:
+            raise UserError(str(paths.settings), "has no contest.truth", "name a run whose test labels are known")
+        answers = true_targets(paths, settings.contest, settings.contest.folder / truth)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    members, jobs = tuple(settings.members), read_folds(paths.folds).jobs
+    sources = input_files(paths, members, settings.pseudo.rounds, settings.distil.enabled, jobs)
     stack = settings.stack
     rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds)
-    truth = true_targets(paths, settings.contest, settings.contest.folder / settings.contest.truth)
-    results = measure(paths, sources, rule, truth)
+    results = measure(paths, sources, rule, answers)
     for name, scores in results.items():
         print(f"{name:32s}", "  ".join(f"{how} {score:.4f}" for how, score in scores.items()))
     print(
         json.dumps({name: {how: round(score, 4) for how, score in scores.items()} for name, scores in results.items()})
     )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
