@@ -63,8 +63,8 @@ def test_unofficial_labels_of_the_truth_are_left_out(tmp_path, files):
 @pytest.mark.parametrize(("truth", "names"), [({"1": [], "2": []}, None), ({"1": ["z"], "2": []}, ["a"]), ({}, None)])
 def test_a_truth_without_labels_is_refused(tmp_path, truth, names):
     """No score is a number then, and NaN is no JSON."""
-    files = write(tmp_path / "submission.json", dict.fromkeys(truth, [])), write(tmp_path / "truth.json", truth)
-    with pytest.raises(UserError, match="truth.json: no record in it has an official label"):
+    files = write(tmp_path / "submission.json", {key: [] for key in truth}), write(tmp_path / "truth.json", truth)
+    with pytest.raises(UserError, match=r"truth.json: no record in it has an official label"):
         score.score_submission(*files, names, per_label=False)
 
 

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from polydx.cli import main
+from workbooks import SHEET, rewrite_sheet
 
 BASE = Path(__file__).parents[2] / "configs" / "base.yaml"
 CONFIG = """
@@ -85,6 +88,26 @@ def folder_instead(path: str) -> Callable[[], object]:
     return prepare
 
 
+def write_parquet(**columns: pa.Array) -> None:
+    parquet.write_table(pa.table(columns), "data/train.parquet")
+
+
+def column_twice() -> None:
+    parquet.write_table(pa.table([["1"], ["2"]], names=["id", "id"]), "data/train.parquet")
+
+
+def cut_xml() -> None:
+    pd.DataFrame([labelled("A1")]).to_excel("data/train.xlsx")
+    rewrite_sheet(Path("data/train.xlsx"), lambda xml: xml[:-40])
+
+
+def damaged_archive() -> None:
+    pd.DataFrame([labelled("A1")]).to_excel("data/train.xlsx")
+    whole = Path("data/train.xlsx").read_bytes()
+    start = whole.index(SHEET.encode()) + len(SHEET)
+    Path("data/train.xlsx").write_bytes(whole[:start] + b"\xff" * 20 + whole[start + 20 :])
+
+
 PLACE = "data/train.json, record 2"
 CASES = [
     # Files
@@ -98,6 +121,8 @@ CASES = [
     Case("no record", ["data/test.json: holds no record"], {"data/test.json": "[]"}),
     Case("wrong encoding", ["data/train.json, line 1", "isn't utf-8"], {"data/train.json": TRAIN.encode("gb18030")}),
     Case("unknown encoding", ["contest.encoding: 'utf-9'"], overrides=["contest.encoding=utf-9"]),
+    Case("an encoding of no text", ["contest.encoding: 'hex' is no text"], overrides=["contest.encoding=hex"]),
+    Case("a cipher", ["contest.encoding: 'rot13' is no text encoding"], overrides=["contest.encoding=rot13"]),
     Case("unknown ending", ["data/train.dat: its ending"], {"data/train.dat": "x"}, ["contest.train=[train.dat]"]),
     # JSON
     Case(
@@ -153,6 +178,36 @@ CASES = [
         ["data/train.parquet, record 2, field labels: the labels are missing"],
         prepare=lambda: pd.DataFrame([labelled("A1"), labelled("A2", labels=None)]).to_parquet("data/train.parquet"),
         overrides=["contest.train=[train.parquet]"],
+    ),
+    Case(
+        "column twice in Parquet",
+        ["data/train.parquet: two columns are named 'id'; rename one"],
+        prepare=column_twice,
+        overrides=["contest.train=[train.parquet]"],
+    ),
+    Case(
+        "text in Parquet that isn't UTF-8",
+        ["data/train.parquet: is no readable Parquet file (UnicodeDecodeError)"],
+        prepare=lambda: write_parquet(id=pa.array([b"\xff"]).view(pa.string())),
+        overrides=["contest.train=[train.parquet]"],
+    ),
+    Case(
+        "a time in Parquet beyond all calendars",
+        ["data/train.parquet: is no readable Parquet file (OverflowError)"],
+        prepare=lambda: write_parquet(id=pa.array([2**62], pa.timestamp("ms"))),
+        overrides=["contest.train=[train.parquet]"],
+    ),
+    Case(
+        "Excel's XML cut short",
+        ["data/train.xlsx: is no readable Excel workbook (ParseError)"],
+        prepare=cut_xml,
+        overrides=["contest.train=[train.xlsx]"],
+    ),
+    Case(
+        "damaged bytes in Excel's archive",
+        ["data/train.xlsx: is no readable Excel workbook (error)"],
+        prepare=damaged_archive,
+        overrides=["contest.train=[train.xlsx]"],
     ),
     # Records
     Case("missing column", ["data/train.json: has no column 'outcome'"], overrides=["contest.columns.labels=outcome"]),
@@ -249,7 +304,9 @@ CASES = [
         {"data/labels.txt": "肺炎\n腹泻\n肺炎\n"},
     ),
     Case(
-        "official list in another encoding", ["data/labels.txt, line 1"], {"data/labels.txt": "肺炎".encode("gb18030")}
+        "official list in another encoding",
+        ["data/labels.txt, line 1", "; save it as UTF-8; for tables of records, name their encoding in"],
+        {"data/labels.txt": "肺炎".encode("gb18030")},
     ),
     Case(
         "unknown label in aliases",

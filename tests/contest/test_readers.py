@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from polydx.contest.readers import ColumnRoles, RawRecord, read_label_list, read_labels, read_table
 from polydx.contest.tables import TableLayout
 from polydx.errors import UserError
+from workbooks import rewrite_sheet
 
 ROLES = ColumnRoles("emr_id", ("complaint", "history"), "age", "sex", ("weight",), ("ward",), "diagnosis", None)
 DELIMITED = ColumnRoles("emr_id", ("complaint", "history"), "age", "sex", ("weight",), ("ward",), "diagnosis", "|")
@@ -139,6 +141,25 @@ def test_whole_numbers_become_text_where_text_is_meant(tmp_path: Path) -> None:
     record = read_table(path, layout(), roles, True, "contest.train")[0]
     assert (record.id, record.age, record.labels) == ("7", "48", ("2", "3"))
     assert math.isnan(record.numbers[0])
+
+
+@pytest.mark.parametrize("size", ["A1:B2", "A1", "C2:D2"])
+def test_a_sheet_that_misstates_its_size_loses_nothing(tmp_path: Path, size: str) -> None:
+    path = tmp_path / "t.xlsx"
+    write(path)
+    rewrite_sheet(path, lambda xml: re.sub('<dimension ref="[^"]*"', f'<dimension ref="{size}"', xml))
+    assert plain(read_table(path, layout(), DELIMITED, True, "contest.train")) == EXPECTED
+
+
+def test_excel_escapes_and_long_numbers_are_read_as_they_were_typed(tmp_path: Path) -> None:
+    path = tmp_path / "t.xlsx"
+    texts = ["咳嗽_x000D_\n2天", "a _x005F_x000D_ b"]
+    pd.DataFrame({"id": [2.02e16, 7.0], "complaint_x000D_": texts, "w": [0.5, 1e300]}).to_excel(path, index=False)
+    roles = ColumnRoles("id", ("complaint\r",), None, None, ("w",), (), "labels", "|")
+    records = read_table(path, layout(), roles, False, "contest.test")
+    assert [record.id for record in records] == ["20200000000000000", "7"]
+    assert [record.sections for record in records] == [("咳嗽\r\n2天",), ("a _x000D_ b",)]
+    assert [record.numbers for record in records] == [(0.5,), (1e300,)]
 
 
 def test_only_ids_and_labels_are_needed_of_a_truth_table(tmp_path: Path) -> None:

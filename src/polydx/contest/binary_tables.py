@@ -2,8 +2,11 @@
 
 import io
 import itertools
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
 
 from polydx.contest.files import opening
 from polydx.contest.rows import FORMAT_FIX, Row, RowOrFault, check_header
@@ -13,13 +16,27 @@ BATCH_ROWS = 1024
 """Rows of a Parquet file held as Python objects at a time."""
 BUFFER_BYTES = 1 << 20
 """A column of a row group is read so many bytes at a time: pandas writes a million rows into one group."""
+DAMAGED = (
+    ArithmeticError,
+    AttributeError,
+    BadZipFile,
+    EOFError,
+    LookupError,
+    OSError,
+    ParseError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+"""What comes of reading a damaged workbook, whether its archive is damaged, its XML or a value in that."""
 
 
 def parquet_rows(path: Path, leave_out: str | None, setting: str) -> Iterator[RowOrFault]:
     """Yield the rows of a Parquet file; the column `leave_out` isn't even read.
 
     Raises:
-        UserError: The file can't be read.
+        UserError: The file can't be read, or two of its columns have one name.
     """
     import pyarrow
     import pyarrow.parquet
@@ -30,11 +47,12 @@ def parquet_rows(path: Path, leave_out: str | None, setting: str) -> Iterator[Ro
     with file:
         try:
             table = pyarrow.parquet.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False)
+            check_header(table.schema_arrow.names, str(path))
             columns = [name for name in table.schema_arrow.names if name != leave_out]
             for batch in table.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
                 for record in batch.to_pylist():
                     yield Row(f"{path}, record {next(place)}", record)
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, ArithmeticError, OSError, ValueError) as error:
             raise UserError(str(path), f"is no readable Parquet file ({type(error).__name__})", FORMAT_FIX) from None
 
 
@@ -44,9 +62,8 @@ def excel_rows(path: Path, setting: str) -> Iterator[RowOrFault]:
     Raises:
         UserError: The file can't be read, has several sheets, or its first row names no columns.
     """
-    from zipfile import BadZipFile
-
     import openpyxl
+    from openpyxl.utils.escape import unescape
     from openpyxl.utils.exceptions import InvalidFileException
 
     with opening(path, setting):
@@ -54,8 +71,14 @@ def excel_rows(path: Path, setting: str) -> Iterator[RowOrFault]:
     try:
         workbook = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         names = workbook.sheetnames
-        lines = [list(line) for line in workbook.worksheets[0].iter_rows(values_only=True)]
-    except (BadZipFile, InvalidFileException, KeyError, ValueError, OSError, IndexError) as error:
+        sheet = workbook.worksheets[0]
+        # The size that a sheet says it has may be wrong, and what lies outside would be lost.
+        sheet.reset_dimensions()
+        lines = [
+            [unescape(cell) if isinstance(cell, str) else cell for cell in line]
+            for line in sheet.iter_rows(values_only=True)
+        ]
+    except (*DAMAGED, InvalidFileException) as error:
         raise UserError(str(path), f"is no readable Excel workbook ({type(error).__name__})", FORMAT_FIX) from None
     if len(names) > 1:
         raise UserError(str(path), f"has {len(names)} sheets", "keep the one with the records")
@@ -82,4 +105,6 @@ def _excel_cell(cell: object) -> object:
     """Return numbers as text, since Excel makes them of ids and ages by itself, and "" for nothing, as CSV has it."""
     if cell is None:
         return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))  # With 16 digits or more it would be 2.02e+16.
     return str(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else cell

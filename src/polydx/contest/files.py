@@ -120,10 +120,11 @@ def _wide_lines(path: Path, file: BinaryIO, encoding: str) -> Iterator[str | Use
 def _check_encoding(encoding: str) -> str:
     """Return Python's own name of an encoding."""
     try:
+        "".encode(encoding)  # refuses codecs that are known but of no text, such as hex
         return codecs.lookup(encoding).name
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise UserError(
-            "contest.encoding", f"{encoding!r} is no encoding", "write one Python knows, such as utf-8 or gb18030"
+            "contest.encoding", f"{encoding!r} is no text encoding", "write one Python knows, such as utf-8 or gb18030"
         ) from None
 
 
@@ -131,7 +132,7 @@ def _undecodable(path: Path, line: int, error: UnicodeDecodeError, encoding: str
     return UserError(
         f"{path}, line {line}",
         f"byte 0x{error.object[error.start]:02x} isn't {encoding}",
-        "name the file's encoding in contest.encoding (gb18030 is common), or save it as UTF-8",
+        "save it as UTF-8; for tables of records, name their encoding in contest.encoding (gb18030 is common)",
     )
 
 

@@ -36,6 +36,6 @@ def check_header(header: Sequence[object], place: str) -> None:
     """
     for name in header:
         if not isinstance(name, str) or not name:
-            raise UserError(place, "a column has no name", "the first line must name every column")
+            raise UserError(place, "a column has no name", "name every column")
         if header.count(name) > 1:
             raise UserError(place, f"two columns are named {shown(name)}", "rename one")

@@ -26,14 +26,17 @@ _PLAIN = re.compile(rf"-?{_NUMBER}")
 _LETTER_FIRST = re.compile("".join(rf"(?:{unit}\s*(?P<{unit}>{_NUMBER})\s*)?" for unit in _UNITS))
 _UNIT_LAST = re.compile(
     "".join(
-        rf"(?:[零又]?\s*(?P<{unit}>{_NUMBER})\s*(?:{'|'.join(sorted(names, key=len, reverse=True))})"
+        rf"(?:[零〇又]?\s*(?P<{unit}>{_NUMBER})\s*(?:{'|'.join(sorted(names, key=len, reverse=True))})"
         rf"(?P<{unit}_half>半)?\s*)?"
         for unit, names in _UNITS.items()
     )
 )
 _HALF_UNIT = re.compile(r"半(?=个?[岁年月])|(?<=\d)个半(?=月)")
-_CHINESE_NUMBER = re.compile(r"[一二两三四五六七八九十百](?:[零一二三四五六七八九十百]*[一二三四五六七八九十百])?")
-_DIGITS = {character: value for value, character in enumerate("零一二三四五六七八九")} | {"两": 2}
+_CHINESE_NUMBER = re.compile(
+    r"[一二两三四五六七八九十百](?:[零〇一二三四五六七八九十百]*[一二三四五六七八九十百])?"
+    r"|[零〇](?=周?岁|个?月|天|日|小时)"  # before a number it joins: 1岁零3个月
+)
+_DIGITS = {character: value for value, character in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _APPROXIMATE = re.compile(r"^(?:约|大约|现年|年龄)\s*")
 
 _SEXES: dict[str, Sex] = {
