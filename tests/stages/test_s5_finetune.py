@@ -16,9 +16,10 @@ from transformers.models.bert.modeling_bert import BertLayer
 
 from polydx.artifacts import read_array, read_json, write_array
 from polydx.config import Adversary, Compute, LinearMember, Pseudo, TransformerMember
-from polydx.contest.records import DUPLICATE_GROUP, LABELS, PART, TRAIN, UNLABELLED, read_records
+from polydx.contest.records import AGE_YEARS, DUPLICATE_GROUP, LABELS, PART, TEXT, TRAIN, UNLABELLED, read_records
 from polydx.errors import UserError
 from polydx.judge.folds import FOLD, NEVER_VALIDATED, read_folds
+from polydx.model.encoders import load_encoder, save_folder
 from polydx.names import LossName
 from polydx.paths import FoldFiles, RunPaths
 from polydx.stages import s5_finetune
@@ -221,6 +222,33 @@ def test_states_that_a_whole_run_threw_away_are_asked_for(paths: RunPaths) -> No
     member = transformer(frozen_layers=0)
     with pytest.raises(UserError, match=r"lower_states/small-0-\w+: is absent.*; make it anew: polydx lower-states"):
         s5_finetune.run(paths, "m", member, 0, 1, "tokens", None, COMPUTE, False, seed=0)
+
+
+@pytest.mark.parametrize("redone", ["clean", "pretrain"])
+def test_states_of_other_records_or_another_encoder_are_refused(paths: RunPaths, redone: str) -> None:
+    member = transformer(frozen_layers=0)
+    first = finetune(paths, member).test.read_bytes()
+    if redone == "clean":
+        table = pd.read_parquet(paths.records)
+        # Each record as long as before.
+        table[TEXT] = table[TEXT].str.replace("word1 ", "word2 ")
+        table.to_parquet(paths.records)
+    else:
+        encoder = load_encoder(paths.encoder("small"), 0.0)
+        encoder.embeddings.LayerNorm.bias.data += 0.1
+        save_folder(paths.encoder("small"), encoder)
+    with pytest.raises(UserError, match=r"was made of other records or another encoder; make it anew: polydx lower-st"):
+        s5_finetune.run(paths, "m", member, 0, 1, "tokens", None, COMPUTE, False, seed=0)
+    assert finetune(paths, member).test.read_bytes() != first
+
+
+def test_members_with_other_numbers_beside_the_text_share_their_states(paths: RunPaths) -> None:
+    finetune(paths, transformer(frozen_layers=0))
+    table = pd.read_parquet(paths.records)
+    ages = pd.Series(range(len(table)), dtype=float)
+    beside = transformer(frozen_layers=0, side_features=["age"])
+    table.assign(**{AGE_YEARS: ages}).to_parquet(paths.records)
+    s5_finetune.run(paths, "m", beside, 0, 1, "tokens", None, COMPUTE, False, seed=0)
 
 
 @pytest.mark.parametrize("kind", MEMBERS)

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from polydx.train.averaging import MovingAverage
+from polydx.train.averaging import WeightAverage, moving
 from polydx.train.checkpoint import (
     TrainingState,
     clear_checkpoint,
@@ -15,13 +17,13 @@ from polydx.train.checkpoint import (
 from polydx.train.optimiser import new_optimiser
 
 
-def new_job() -> tuple[nn.Module, torch.optim.AdamW, MovingAverage]:
+def new_job() -> tuple[nn.Module, torch.optim.AdamW, WeightAverage]:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
-    return module, new_optimiser(module, 0.1, 0.1, 0.1, lambda _name: False), MovingAverage(module, 0.5)
+    return module, new_optimiser(module, 0.1, 0.1, 0.1, lambda _name: False), WeightAverage(module, moving(0.5))
 
 
-def train(module: nn.Module, optimiser: torch.optim.AdamW, average: MovingAverage, steps: int) -> None:
+def train(module: nn.Module, optimiser: torch.optim.AdamW, average: WeightAverage, steps: int) -> None:
     for _ in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = group["peak"]
@@ -31,7 +33,7 @@ def train(module: nn.Module, optimiser: torch.optim.AdamW, average: MovingAverag
         average.update(module)
 
 
-def everything(module: nn.Module, optimiser: torch.optim.AdamW, average: MovingAverage) -> list[bytes]:
+def everything(module: nn.Module, optimiser: torch.optim.AdamW, average: WeightAverage) -> list[bytes]:
     states = [optimiser.state[parameter] for parameter in module.parameters()]
     moments = [value for state in states for _, value in sorted(state.items())]
     averages = [average.weights[name] for name, _ in module.named_parameters()]
@@ -80,6 +82,24 @@ def test_no_checkpoint_of_this_fingerprint_is_the_start(tmp_path: Path, written:
     before = everything(*fresh)
     assert load_checkpoint(tmp_path / "job", "same", *fresh) == TrainingState()
     assert everything(*fresh) == before
+
+
+def test_a_job_on_the_cpu_leaves_the_draws_of_a_gpu_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise AssertionError("asked for a GPU's random state")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name in ("get_rng_state", "set_rng_state"):
+        monkeypatch.setattr(torch.cuda, name, refuse)
+    target, job = tmp_path / "job", new_job()
+    train(*job, 2)
+    save_checkpoint(target, "same", TrainingState(step=2), *job)
+    with safe_open(target, framework="pt") as file:
+        assert "random.cuda" not in file.keys()  # noqa: SIM118 - not a mapping
+        metadata = file.metadata()
+    # As a job that was killed on a GPU leaves it.
+    save_file(load_file(target) | {"random.cuda": torch.zeros(16, dtype=torch.uint8)}, target, metadata)
+    assert load_checkpoint(target, "same", *new_job()).step == 2
 
 
 def test_the_fingerprint_follows_weights_and_settings() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from polydx.errors import UserError
 from polydx.names import Perturbed
 from polydx.train.batching import plan_batches
 from polydx.train.device import prepare
@@ -196,8 +197,8 @@ def test_every_row_counts_the_same_under_a_token_budget(tmp_path: Path, accumula
     torch.testing.assert_close(task.counts, torch.full((18,), report.steps / 18))
 
 
-@pytest.mark.parametrize("swa_start", [None, 0.6])
-def test_the_loop_equals_a_plain_one(tmp_path: Path, swa_start: float | None) -> None:
+@pytest.mark.parametrize(("swa_start", "averaged_from"), [(None, 15), (0.6, 9), (0.1, 3)])
+def test_the_loop_equals_a_plain_one(tmp_path: Path, swa_start: float | None, averaged_from: int) -> None:
     """Warm-up and decay, two rates, clipping, the step's own draws, and a mean at a constant rate, written out."""
     recipe = replace(RECIPE, average_decay=None, clip_norm=0.1, warmup_share=0.2, swa_start=swa_start)
     task, report, _ = train(tmp_path / "x", recipe=recipe, adversarial=False)
@@ -208,8 +209,8 @@ def test_the_loop_equals_a_plain_one(tmp_path: Path, swa_start: float | None) ->
     examples = TinyExamples(np.random.default_rng(0).integers(1, 20, (18, 5)), [])
     optimiser = new_optimiser(plain, 1e-2, 2e-2, 0.01, lambda name: name.startswith("head."))
     factors = [1 / 4, 2 / 4, 3 / 4, *(left / 12 for left in range(12, 0, -1))]
-    if swa_start is not None:
-        factors[9:] = [factors[9]] * 6
+    # Not before the three steps of the warm-up are over.
+    factors[averaged_from:] = factors[averaged_from : averaged_from + 1] * (15 - averaged_from)
     losses, weights = [], []
     for step, rows in enumerate(plan_batches(examples.lengths, 4, 3, seed=7).batches):
         for group in optimiser.param_groups:
@@ -226,7 +227,8 @@ def test_the_loop_equals_a_plain_one(tmp_path: Path, swa_start: float | None) ->
         assert same(task, plain)
     else:
         for name, value in task.state_dict().items():
-            torch.testing.assert_close(value, sum(state[name] for state in weights[9:]) / 6, rtol=0, atol=1e-6)
+            mean = sum(state[name] for state in weights[averaged_from:]) / (15 - averaged_from)
+            torch.testing.assert_close(value, mean, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("adversarial", [False, True])
@@ -357,7 +359,7 @@ def test_a_loss_that_is_not_finite_stops_the_job(tmp_path: Path) -> None:
 
     prepare(1, 0)
     examples = TinyExamples(np.ones((4, 5), dtype=np.int64), [])
-    with pytest.raises(FloatingPointError, match="step 0"):
+    with pytest.raises(UserError, match="broken: the loss is nan at step 0; lower the learning rate"):
         fit(
             Broken(),
             examples,
@@ -368,3 +370,41 @@ def test_a_loss_that_is_not_finite_stops_the_job(tmp_path: Path) -> None:
             checkpoint=tmp_path / "x",
             depends_on="",
         )
+
+
+class FailsWhereMoved:
+    """A perturbed pass whose loss is infinite from the n-th step on, while the clean one's is fine."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.calls = 0
+
+    def backward(self, loss_here: Callable[[], Tensor], scale: float = 1.0) -> Tensor:
+        loss = loss_here()
+        self.calls += 1
+        factor = float("inf") if self.calls > self.first else 1.0
+        (factor * scale * loss).backward()
+        return loss.detach()
+
+
+@pytest.mark.parametrize(("accumulate", "clip_norm"), [(1, 1.0), (2, 1.0), (1, 1e9)])
+@pytest.mark.parametrize("step", [0, 2])
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
+    tmp_path: Path, step: int, accumulate: int, clip_norm: float
+) -> None:
+    """Of three steps, also in the last one, after which no loss would tell."""
+    prepare(1, 0)
+    task = TinyTask()
+    with pytest.raises(UserError, match=f"perturbed: the norm of the gradients is (nan|inf) at step {step}; lower the"):
+        fit(
+            task,
+            TinyExamples(np.ones((4, 5), dtype=np.int64), []),
+            replace(RECIPE, accumulate=accumulate, clip_norm=clip_norm),
+            name="perturbed",
+            is_head=lambda _: False,
+            device=torch.device("cpu"),
+            checkpoint=tmp_path / "x",
+            depends_on="",
+            adversary=FailsWhereMoved(step * accumulate),
+        )
+    assert all(value.isfinite().all() for value in task.state_dict().values())

@@ -1,3 +1,5 @@
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,11 +7,11 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from polydx.artifacts import read_json
+from polydx.artifacts import read_json, write_json
 from polydx.model.frozen import freeze_lower, run_below
 from polydx.model.tokens import TokenTable
 from polydx.train import lower_states as module
-from polydx.train.lower_states import LowerStates, read_lower_states, write_lower_states
+from polydx.train.lower_states import LowerStates, fingerprint, read_lower_states, write_lower_states
 from small_models import small_encoder
 
 FROZEN, TEXTS, WIDTH = 2, 40, 16
@@ -55,3 +57,30 @@ def test_states_that_are_too_many_are_not_kept(
     assert states_of(encoder, tokens, tmp_path / "states") is None
     assert [file.name for file in (tmp_path / "states").iterdir()] == ["lower_states.json"]
     assert read_json(tmp_path / "states" / "lower_states.json")["kept"] is False
+
+
+def test_the_fingerprint_follows_tokens_and_frozen_weights_alone(encoder: PreTrainedModel, tokens: TokenTable) -> None:
+    first = fingerprint(encoder, FROZEN, tokens)
+    assert fingerprint(encoder, FROZEN, replace(tokens, side=np.ones((TEXTS, 2), dtype=np.float32))) == first
+    ids, starts = tokens.ids.copy(), tokens.starts.copy()
+    ids[-1] += 1
+    starts[1] += 1
+    for other in (replace(tokens, ids=ids), replace(tokens, starts=starts)):
+        assert fingerprint(encoder, FROZEN, other) != first
+    changed = {"embeddings.LayerNorm.bias": True, "encoder.layer.1.output.dense.bias": True}
+    for name, counts in (changed | {"encoder.layer.2.output.dense.bias": False}).items():
+        moved = copy.deepcopy(encoder)
+        moved.get_parameter(name).data[0] += 1e-6
+        assert (fingerprint(moved, FROZEN, tokens) != first) == counts, name
+    assert fingerprint(encoder, FROZEN - 1, tokens) != first
+
+
+def test_states_know_what_they_were_made_of(encoder: PreTrainedModel, tokens: TokenTable, tmp_path: Path) -> None:
+    states = states_of(encoder, tokens, tmp_path / "states")
+    assert states is not None and states.made_of == fingerprint(encoder, FROZEN, tokens)
+    report = tmp_path / "states" / "lower_states.json"
+    older = read_json(report)
+    del older["made_of"]
+    write_json(report, older)
+    states = read_lower_states(tmp_path / "states", tokens.lengths)
+    assert states is not None and states.made_of == ""

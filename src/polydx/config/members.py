@@ -44,7 +44,7 @@ class DistributionBalancedLoss(Section):
 
     floor: NotNegative
     """Least weight of a row's label (alpha)."""
-    slope: NotNegative
+    slope: Rate
     """How fast the weight rises with the label's part in the row's being drawn (beta)."""
     centre: Share
     """The part at which the weight is half-way up (gamma)."""
@@ -192,7 +192,7 @@ class TransformerMember(Schedule):
     average_decay: Annotated[float, Field(ge=0.0, lt=1.0)]
     """Decay a step of the moving average."""
     swa_start: Annotated[float, Field(ge=0.0, lt=1.0)]
-    """Share of the training after which `weights: swa` averages."""
+    """Share of the training after which `weights: swa` averages, but not before the warm-up is over."""
     inner_share: Annotated[float, Field(gt=0.0, lt=0.5)]
     """Share of the fold's training rows that `weights: inner` sets aside."""
     patience: Positive | None

@@ -28,11 +28,16 @@ def freeze_lower(encoder: PreTrainedModel, layers: int, setting: str) -> None:
     stack = layers_of(encoder)
     if layers >= len(stack):
         raise UserError(setting, f"is {layers}", f"leave a layer to train: stay below the encoder's {len(stack)}")
-    for part in (encoder.get_submodule("embeddings"), *stack[:layers]):
-        part.requires_grad_(requires_grad=False)
-        for module in part.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = 0.0
+    frozen = frozen_part(encoder, layers)
+    frozen.requires_grad_(requires_grad=False)
+    for module in frozen.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+
+def frozen_part(encoder: PreTrainedModel, layers: int) -> nn.ModuleList:
+    """An encoder's embeddings and lowest `layers`: the modules themselves, no copies."""
+    return nn.ModuleList([encoder.get_submodule("embeddings"), *layers_of(encoder)[:layers]])
 
 
 def run_below(encoder: PreTrainedModel, layers: int, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from polydx.errors import UserError
+from polydx.model.layers import layers_of
 
 
 @torch.no_grad()
@@ -23,8 +24,7 @@ def reinitialise_top(encoder: PreTrainedModel, layers: int, setting: str, frozen
     Raises:
         UserError: The encoder has fewer layers, or fewer that may change.
     """
-    stack = encoder.get_submodule("encoder.layer")
-    found = list(stack.children())
+    found = layers_of(encoder)
     if layers > len(found) - frozen:
         kept = f", of which {frozen} are frozen" if frozen else ""
         raise UserError(setting, f"is {layers}", f"stay within the encoder's {len(found)} layers{kept}")

@@ -10,7 +10,7 @@ from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
 from polydx.errors import UserError
-from polydx.model.tokens import TokenTable, encodings
+from polydx.model.tokens import TokenTable, encodings, special_id
 from polydx.names import Language
 from polydx.text.words import words
 
@@ -50,9 +50,7 @@ def encode_words(
     Raises:
         UserError: The tokenizer knows no word of the texts.
     """
-    first, last, pad = tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id
-    if not (isinstance(first, int) and isinstance(last, int) and isinstance(pad, int)):
-        raise TypeError(f"the tokenizer lacks special tokens: {type(tokenizer).__name__}")
+    pad, first, last = (special_id(tokenizer, name) for name in ("pad", "cls", "sep"))
     ids: list[npt.NDArray[np.int32]] = []
     numbers: list[npt.NDArray[np.int32]] = []
     for text, encoding in zip(texts, encodings(tokenizer, texts, with_places=True), strict=True):

@@ -1,87 +1,70 @@
 """Weights averaged over time."""
 
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from polydx.train.optimiser import constant_step
 
-class WeightAverage(Protocol):
-    """An average that follows a module's weights step by step.
+
+class WeightAverage:
+    """An average of a module's parameters that follows them step by step: a <- a + s (w - a).
+
+    Args:
+        module: Whose weights; the average starts from them.
+        share_at: Gives s, in [0, 1], by the number of steps done.
 
     Attributes:
         steps: Updates so far.
         weights: The average of each parameter.
     """
 
-    steps: int
-    weights: dict[str, Tensor]
-
-    def update(self, module: nn.Module) -> None:
-        """Take in the weights after one more step."""
-
-    def copy_to(self, module: nn.Module) -> None:
-        """Give the module the averaged weights."""
-
-
-class MovingAverage:
-    """Exponential moving average of the parameters: a <- d a + (1 - d) w, with d = min(decay, t / (t + 10)).
-
-    The decay rises with the steps t done (as in TensorFlow), so that the first weights don't linger.
-    """
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
+    def __init__(self, module: nn.Module, share_at: Callable[[int], float]) -> None:
+        self.share_at = share_at
         self.steps = 0
-        self.weights = _weights_of(module)
+        self.weights: dict[str, Tensor] = {
+            name: parameter.detach().clone() for name, parameter in module.named_parameters()
+        }
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         """Take in the weights after one more step."""
         self.steps += 1
-        decay = min(self.decay, self.steps / (self.steps + 10))
-        for name, parameter in module.named_parameters():
-            self.weights[name].lerp_(parameter, 1.0 - decay)
-
-    def copy_to(self, module: nn.Module) -> None:
-        """Give the module the averaged weights."""
-        _copy(self.weights, module)
-
-
-class PlainAverage:
-    """Mean of the weights after each step from `start` on (SWA, Izmailov 2018, with a sample a step).
-
-    The paper samples once an epoch; fine-tuning has few epochs. Its constant rate is `learning_rate_factor`'s
-    `constant_from`.
-
-    Args:
-        module: Whose weights.
-        start: Steps before the first one that counts.
-    """
-
-    def __init__(self, module: nn.Module, start: int) -> None:
-        self.start = start
-        self.steps = 0
-        self.weights = _weights_of(module)
-
-    @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        """Take in the weights after one more step."""
-        self.steps += 1
-        samples = self.steps - self.start
-        if samples > 0:
+        share = self.share_at(self.steps)
+        if share > 0:
             for name, parameter in module.named_parameters():
-                self.weights[name].lerp_(parameter, 1.0 / samples)
+                self.weights[name].lerp_(parameter, share)
 
+    @torch.no_grad()
     def copy_to(self, module: nn.Module) -> None:
         """Give the module the averaged weights."""
-        _copy(self.weights, module)
+        for name, parameter in module.named_parameters():
+            parameter.copy_(self.weights[name])
+
+
+def moving(decay: float) -> Callable[[int], float]:
+    """Shares of an exponential moving average: s = 1 - min(decay, t / (t + 10)) after t steps.
+
+    The decay rises with the steps (as in TensorFlow), so that the first weights don't linger.
+    """
+    return lambda steps: 1.0 - min(decay, steps / (steps + 10))
+
+
+def plain(start: int) -> Callable[[int], float]:
+    """Shares of the mean of the weights after each step but the first `start` (SWA, Izmailov 2018).
+
+    The paper samples once an epoch; fine-tuning has few epochs.
+    """
+    return lambda steps: 1.0 / (steps - start) if steps > start else 0.0
 
 
 def new_average(
-    module: nn.Module, decay: float | None, swa_start: float | None, steps: int
-) -> MovingAverage | PlainAverage | None:
-    """The average that a recipe asks for: a moving one of this decay, a plain one from this share of the steps, none.
+    module: nn.Module, decay: float | None, swa_start: float | None, steps: int, warmup_share: float
+) -> WeightAverage | None:
+    """The average that a recipe asks for: a moving one of this decay, a plain one, or none.
+
+    The plain one starts where the rate becomes constant: after this share of the steps, and after the warm-up.
 
     Raises:
         ValueError: Both are asked for.
@@ -89,15 +72,5 @@ def new_average(
     if decay is not None and swa_start is not None:
         raise ValueError("weights are averaged by a decay or from a start on, not both")
     if decay is not None:
-        return MovingAverage(module, decay)
-    return None if swa_start is None else PlainAverage(module, int(swa_start * steps))
-
-
-def _weights_of(module: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
-
-
-@torch.no_grad()
-def _copy(weights: dict[str, Tensor], module: nn.Module) -> None:
-    for name, parameter in module.named_parameters():
-        parameter.copy_(weights[name])
+        return WeightAverage(module, moving(decay))
+    return None if swa_start is None else WeightAverage(module, plain(constant_step(steps, warmup_share, swa_start)))

@@ -78,8 +78,9 @@ def save_checkpoint(
     if state.best_weights is not None:
         tensors |= {f"best.{name}": value.cpu().clone() for name, value in state.best_weights.items()}
     tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    device = _device_of(module)
+    if device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
     header = {
         "step": state.step,
         "adversarial_steps": state.adversarial_steps,
@@ -105,7 +106,7 @@ def load_checkpoint(
     """
     if not source.exists():
         return TrainingState()
-    device = next(module.parameters()).device
+    device = _device_of(module)
     with safe_open(source, framework="pt", device=str(device)) as file:
         if file.metadata()["fingerprint"] != fingerprint:
             return TrainingState()
@@ -121,14 +122,18 @@ def load_checkpoint(
         average.steps = state.step
     state.best_weights = _strip(tensors, "best.") or None
     torch.set_rng_state(tensors["random.cpu"].cpu())
-    if "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"].cpu())
+    if device.type == "cuda" and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), device)
     return state
 
 
 def clear_checkpoint(target: Path) -> None:
     """Remove a job's checkpoint, once its outputs are written."""
     target.unlink(missing_ok=True)
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
 
 
 def _strip(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

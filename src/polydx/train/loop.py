@@ -5,6 +5,7 @@ step depends on (its rows, its random draws, its learning rate) follows from the
 job killed anywhere goes on from its checkpoint to the same bytes.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from polydx.errors import UserError
 from polydx.model.tokens import IntArray
 from polydx.progress import Reporter
 from polydx.train.averaging import WeightAverage, new_average
@@ -106,7 +108,7 @@ def fit(
         The report; the task holds the last, averaged or best weights and is in evaluation mode.
 
     Raises:
-        UserError: A launcher started more processes than share the work.
+        UserError: A launcher started more processes than share the work, or a step's loss or gradient is not finite.
     """
     started = time.monotonic()
     task.to(device)
@@ -117,7 +119,7 @@ def fit(
     optimiser = new_optimiser(
         task, recipe.learning_rate, recipe.head_learning_rate, recipe.weight_decay, is_head, recipe.layer_decay
     )
-    average = new_average(task, recipe.average_decay, recipe.swa_start, len(plan))
+    average = new_average(task, recipe.average_decay, recipe.swa_start, len(plan), recipe.warmup_share)
     # How often a checkpoint is written changes nothing in it.
     lasting = replace(recipe, checkpoint_seconds=0.0)
     fingerprint = fingerprint_of(task, f"{lasting} {processes.size} {examples.fingerprint()} {depends_on}")
@@ -143,15 +145,13 @@ def fit(
             batches = ((examples.batch(rows, draw), scale * share) for rows, share in own_share(plan[step]))
             loss = _add_gradients(task, batches, backward, step / len(plan), device, recipe.bf16)
             loss = processes.add_up(task.parameters(), loss)
-            torch.nn.utils.clip_grad_norm_(task.parameters(), recipe.clip_norm)
+            norm = torch.nn.utils.clip_grad_norm_(task.parameters(), recipe.clip_norm)
+            value = _finite_loss(loss, norm, name, step)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             if average is not None:
                 average.update(task)
 
-            value = loss.item()
-            if not np.isfinite(value):
-                raise FloatingPointError(f"{name}: the loss is {value} at step {step}; lower the learning rate")
             state.count(value, len(plan))
             if score is not None and (state.step in schedule.epoch_ends or state.step == len(plan)):
                 with clock.paused():
@@ -205,6 +205,20 @@ def _add_gradients(
 
         total += weight * backward(loss_here, weight)
     return total
+
+
+def _finite_loss(loss: Tensor, norm: Tensor, name: str, step: int) -> float:
+    """The loss of a step, once it and its gradients are known to be finite; a perturbed pass may fail by itself.
+
+    Raises:
+        UserError: One of the two is not.
+    """
+    # Together, so that the device is waited for once.
+    value, length = torch.stack([loss, norm]).tolist()
+    for what, found in (("loss", value), ("norm of the gradients", length)):
+        if not math.isfinite(found):
+            raise UserError(name, f"the {what} is {found} at step {step}", "lower the learning rate")
+    return float(value)
 
 
 def _watch(score: Callable[[], float], task: nn.Module, state: TrainingState, processes: Processes) -> None:

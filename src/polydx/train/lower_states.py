@@ -3,7 +3,7 @@
 The states depend on no label and no fold, so every fold's model, in every epoch, round and prediction, reads the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from polydx.artifacts import read_json, replacing, write_json
-from polydx.model.frozen import run_below
+from polydx.model.frozen import frozen_part, run_below
 from polydx.model.tokens import IntArray, TokenTable
 from polydx.progress import Reporter
 from polydx.train.batching import batches_by_tokens
+from polydx.train.checkpoint import fingerprint_of
 
 MOST_BYTES = 32 << 30
 """States that would take more aren't kept: the layers run anew in every step then, still without a backward pass."""
@@ -34,11 +35,13 @@ class LowerStates:
         file: `[tokens, width]`, float16, `.npy`.
         starts: `[texts]`, int64, where each text starts in it.
         lengths: `[texts]`, int64, tokens of each text.
+        made_of: `fingerprint` of what they were computed from; empty where they are older than it.
     """
 
     file: Path
     starts: IntArray
     lengths: IntArray
+    made_of: str
 
     def pad(self, rows: IntArray) -> Tensor:
         """Batch some texts: `[rows, longest, width]`, float32, 0 in padding."""
@@ -49,6 +52,11 @@ class LowerStates:
         for place, (start, length) in enumerate(zip(self.starts[rows], lengths, strict=True)):
             batch[place, :length] = states[start : start + length]
         return torch.from_numpy(batch)
+
+
+def fingerprint(encoder: PreTrainedModel, layers: int, tokens: TokenTable) -> str:
+    """Changes whenever a token or a frozen weight does; the numbers beside a text don't enter its states."""
+    return fingerprint_of(frozen_part(encoder, layers), replace(tokens, side=None).fingerprint())
 
 
 @torch.no_grad()
@@ -75,9 +83,10 @@ def write_lower_states(
     """
     shape = (int(tokens.starts[-1]), int(encoder.config.hidden_size))
     kept = shape[0] * shape[1] * STORED.itemsize <= MOST_BYTES
+    report = {"layers": layers, "tokens": shape[0], "width": shape[1], "kept": kept}
     with replacing(folder) as temporary:
         temporary.mkdir()
-        write_json(temporary / REPORT, {"layers": layers, "tokens": shape[0], "width": shape[1], "kept": kept})
+        write_json(temporary / REPORT, report | {"made_of": fingerprint(encoder, layers, tokens)})
         if kept:
             nn.Module.to(encoder, device)
             starts = _write(temporary / STATES, encoder, layers, tokens, shape, name, device, bf16)
@@ -86,9 +95,10 @@ def write_lower_states(
 
 def read_lower_states(folder: Path, lengths: IntArray) -> LowerStates | None:
     """What `write_lower_states` wrote of texts of these lengths (`[texts]`, tokens); None if they were too many."""
-    if not read_json(folder / REPORT)["kept"]:
+    report = read_json(folder / REPORT)
+    if not report["kept"]:
         return None
-    return LowerStates(folder / STATES, np.load(folder / STARTS), lengths)
+    return LowerStates(folder / STATES, np.load(folder / STARTS), lengths, report.get("made_of", ""))
 
 
 def _write(

@@ -72,7 +72,12 @@ def learning_rate_factor(step: int, steps: int, warmup_share: float, constant_fr
             not before the warm-up is over.
     """
     warmup = round(warmup_share * steps)
-    step = min(step, max(int(constant_from * steps), warmup))
+    step = min(step, constant_step(steps, warmup_share, constant_from))
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return (steps - step) / (steps - warmup)
+
+
+def constant_step(steps: int, warmup_share: float, constant_from: float) -> int:
+    """The 0-based step from which on the rate stays what it is, at the latest the last; see `learning_rate_factor`."""
+    return min(max(int(constant_from * steps), round(warmup_share * steps)), steps - 1)

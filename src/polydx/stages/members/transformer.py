@@ -24,6 +24,7 @@ from polydx.model.starting import average_over_masks, reinitialise_top
 from polydx.semi.ramps import pseudo_weight
 from polydx.stages.members.design import new_model
 from polydx.stages.members.job import Fitted, FoldJob, FoldRows
+from polydx.stages.members.lower import open_lower_states
 from polydx.stages.readings import prediction_reading, training_reading
 from polydx.stages.recipes import new_recipe, packs
 from polydx.stages.token_files import open_tokens
@@ -34,7 +35,6 @@ from polydx.train.fit_report import FitReport
 from polydx.train.loop import Recipe
 from polydx.train.losses.distribution_balanced import BalancedShape
 from polydx.train.losses.objective import LossShapes, Objective, bce_and_soft_f1
-from polydx.train.lower_states import read_lower_states
 from polydx.train.perturbations.awp import AWP
 from polydx.train.perturbations.embeddings import EmbeddingPoint
 from polydx.train.perturbations.fgm import FGM
@@ -93,13 +93,7 @@ def _set_up(
     if job.compute.compile:
         for encoder in model.encoders:
             compile_layers(encoder, device)
-    lower = None
-    if member.lower_states is not None:
-        folder = job.paths.lower_states(member.lower_states)
-        if not folder.is_dir():
-            fix = f"make it anew: polydx lower-states --member {job.member}"
-            raise UserError(str(folder), "is absent, as after a whole run", fix)
-        lower = read_lower_states(folder, tokens.lengths)
+    lower = open_lower_states(job.paths, job.member, member, model.encoder, tokens)
     return model, LabelledExamples(tokens, rows.learned, rows.targets, rows.is_pseudo, lower), recipe
 
 

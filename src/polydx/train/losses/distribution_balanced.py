@@ -15,7 +15,7 @@ class BalancedShape:
 
     Attributes:
         floor: alpha, the least weight.
-        slope: beta, how fast a weight rises with r.
+        slope: beta, above 0: how fast a weight rises with r.
         centre: gamma (the paper's mu), the r at which a weight is half-way up.
         negative_scale: lambda, above 0: an absent label's logit is scaled up and its loss down by this.
         bias_scale: kappa: the class-specific bias is so many times the log-odds of the label's rate.

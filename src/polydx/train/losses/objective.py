@@ -1,8 +1,7 @@
 """The loss that a member minimises: a weighted sum that may change on the way."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +18,6 @@ from polydx.train.losses.logit_adjustment import adjusted
 from polydx.train.losses.sigmoid_f1 import sigmoid_f1
 from polydx.train.losses.soft_f1 import clamped_soft_f1, soft_f1
 from polydx.train.losses.zlpr import zlpr
-
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Scalar from logits, targets and row weights; see the package."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ class Objective(nn.Module):
         if self.shapes.logit_adjustment:
             logits = adjusted(logits, self.positives, self.rows, self.shapes.logit_adjustment)
         parts = [
-            weight * self._loss(name)(logits, targets, row_weights)
+            weight * self._loss(name, logits, targets, row_weights)
             for name, weight in self.weights(progress).items()
             if weight > 0
         ]
@@ -107,35 +103,32 @@ class Objective(nn.Module):
         done = 0.0 if progress < start else 1.0 if progress >= stop else (progress - start) / (stop - start)
         return {name: (1 - done) * first + done * later for name, (first, later) in self.terms.items()}
 
-    def _loss(self, name: LossName) -> Loss:
-        shapes = self.shapes
-        weighs = shapes.class_weight_power > 0
-        losses: dict[LossName, Loss] = {
-            "bce": partial(
-                bce,
-                class_weights=(
-                    positive_weights(self.positives, self.rows, shapes.class_weight_power) if weighs else None
-                ),
-            ),
-            "soft_f1": partial(soft_f1, total=self.total),
-            "clamped_soft_f1": partial(clamped_soft_f1, total=self.total),
-            "sigmoid_f1": partial(
-                sigmoid_f1, slope=shapes.sigmoid_f1_slope, offset=shapes.sigmoid_f1_offset, total=self.total
-            ),
-            "asl": partial(
-                asl,
-                negative_focus=shapes.asl_negative_focus,
-                positive_focus=shapes.asl_positive_focus,
-                clip=shapes.asl_clip,
-            ),
-            "focal": partial(focal, focus=shapes.focal_focus, positive_share=shapes.focal_positive_share),
-            "distribution_balanced": partial(
-                distribution_balanced, positives=self.positives, rows=self.rows, shape=shapes.balanced
-            ),
-            "zlpr": zlpr,
-            "hamming": hamming,
-        }
-        return losses[name]
+    def _loss(self, name: LossName, logits: Tensor, targets: Tensor, row_weights: Tensor) -> Tensor:
+        """One loss; the tensors are those of `forward`."""
+        shapes, batch = self.shapes, (logits, targets, row_weights)
+        match name:
+            case "bce":
+                weighs = shapes.class_weight_power > 0
+                weights = positive_weights(self.positives, self.rows, shapes.class_weight_power) if weighs else None
+                return bce(*batch, weights)
+            case "soft_f1":
+                return soft_f1(*batch, self.total)
+            case "clamped_soft_f1":
+                return clamped_soft_f1(*batch, self.total)
+            case "sigmoid_f1":
+                slope, offset = shapes.sigmoid_f1_slope, shapes.sigmoid_f1_offset
+                return sigmoid_f1(*batch, slope=slope, offset=offset, total=self.total)
+            case "asl":
+                negative, positive = shapes.asl_negative_focus, shapes.asl_positive_focus
+                return asl(*batch, negative_focus=negative, positive_focus=positive, clip=shapes.asl_clip)
+            case "focal":
+                return focal(*batch, focus=shapes.focal_focus, positive_share=shapes.focal_positive_share)
+            case "distribution_balanced":
+                return distribution_balanced(*batch, self.positives, self.rows, shapes.balanced)
+            case "zlpr":
+                return zlpr(*batch)
+            case "hamming":
+                return hamming(*batch)
 
 
 def bce_and_soft_f1(soft_f1_weight: float) -> dict[LossName, float]:
