@@ -9,6 +9,7 @@ import pytest
 
 from polydx.artifacts import (
     DISK_FULL,
+    as_umask_allows,
     fingerprint_arrays,
     read_array,
     read_json,
@@ -54,6 +55,27 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
         raise RuntimeError
     assert names(target) == ["second.txt"]
     assert names(tmp_path) == ["model"]
+
+
+def test_a_link_to_a_folder_stays_and_the_folder_is_replaced(tmp_path: Path) -> None:
+    write_text(tmp_path / "disk" / "model" / "old.txt", "old")
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "model")
+    with replacing(tmp_path / "link") as temporary:
+        write_text(temporary / "new.txt", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert names(tmp_path / "disk") == ["model"]
+    assert names(tmp_path / "disk" / "model") == ["new.txt"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_a_file_gets_the_mode_that_the_umask_allows(tmp_path: Path, umask: int, mode: int) -> None:
+    (tmp_path / "weights").touch(0o600)
+    before = os.umask(umask)
+    try:
+        as_umask_allows(tmp_path / "weights")
+    finally:
+        assert os.umask(before) == umask
+    assert (tmp_path / "weights").stat().st_mode & 0o777 == mode
 
 
 def test_what_a_killed_writer_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_what_is_switched_off_has_no_jobs() -> None:
 
 
 def test_members_that_freeze_the_same_layers_share_their_states() -> None:
-    frozen = "frozen_layers: 1, adversary: {method: none}"
+    frozen = "frozen_layers: 0, adversary: {method: none}"
     alike = [f"members.{name}={{kind: transformer, encoder: small_bert, {frozen}}}" for name in ("one", "two")]
     other = f"members.three={{kind: transformer, encoder: small_bert, max_tokens: 20, {frozen}}}"
     settings = load_settings(SMOKE, [*alike, other])

@@ -312,6 +312,49 @@ CONTRADICTIONS = {
         "members.letters.losses.focal.focus=0.5",
         "focal.focus: is 0.5; its gradient would have no bound: give 0, or at least 1",
     ),
+    "a_weight_that_is_the_same_everywhere": (
+        "members.letters.losses.distribution_balanced.slope=0",
+        "distribution_balanced.slope: is 0; should be greater than 0",
+    ),
+    "age_of_no_column": (
+        "members.letters.side_features=[lengths, age]",
+        "side_features: names age, but contest.columns.age is null; name its column there, or leave it out here",
+        "contest.columns.age=null",
+    ),
+    "sex_of_no_column": (
+        "members.letters.side_features=[sex]",
+        "side_features: names sex, but contest.columns.sex is null",
+        "contest.columns.sex=null",
+    ),
+    "two_passes_alike": (
+        "members.letters={dropout: 0, adversary: {method: r_drop}}",
+        "adversary.method: is r_drop, but dropout is 0; raise dropout, or set method: none",
+    ),
+    "masks_alike": (
+        "members.letters={dropout: 0, dropout_samples: 3}",
+        "dropout_samples: is 3, but dropout is 0; raise dropout, or give 1",
+    ),
+    "class_weights_of_no_loss": (
+        "members.letters.losses={weights: {asl: 1.0}, later_weights: {soft_f1: 1.0}, class_weight_power: 0.5}",
+        "losses.class_weight_power: is 0.5, but no loss is bce; give bce a weight, or set this to 0",
+    ),
+    "class_weights_of_soft_f1": (
+        "members.letters={soft_f1_weight: 1, losses: {class_weight_power: 0.5}}",
+        "losses.class_weight_power: is 0.5, but no loss is bce",
+    ),
+    "nothing_left_to_train": (
+        "members.letters.frozen_layers=1",
+        "frozen_layers: is 1; leave a layer to train: stay below encoder small's 1",
+    ),
+    "more_fresh_layers_than_there_are": (
+        "members.letters.reinitialised_layers=2",
+        "reinitialised_layers: is 2; stay within encoder small's 1 layers",
+    ),
+    "fresh_layers_that_are_frozen": (
+        "members.letters={frozen_layers: 1, reinitialised_layers: 3}",
+        "reinitialised_layers: is 3; stay within encoder small's 3 layers, of which 1 are frozen",
+        "encoders.small.layers=3",
+    ),
     "absent_student_layer": (
         "distil={enabled: true, encoder: small, layers: [0, 9]}",
         "distil.layers: is [0, 9]; give rising numbers from 0 to",
@@ -339,6 +382,22 @@ def test_long_records_may_exceed_the_positions(mine: Path, override: str) -> Non
     letters = load_settings(mine, [override]).members["letters"]
     assert isinstance(letters, TransformerMember)
     assert letters.max_tokens > 512
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["members.letters.side_features=[age, sex]"],
+        ["members.letters.side_features=[lengths]", "contest.columns={age: null, sex: null}"],
+        ["members.letters={dropout_samples: 3, adversary: {method: r_drop}}"],
+        ["members.letters={soft_f1_weight: 0.9, losses: {class_weight_power: 0.5}}"],
+        ["members.letters.losses={weights: {asl: 1.0}, later_weights: {bce: 1.0}, class_weight_power: 0.5}"],
+        ["members.letters={frozen_layers: 0, reinitialised_layers: 1}"],
+        ["members.letters={frozen_layers: 9, reinitialised_layers: 3}", "encoders.small={source: pretrained, path: x}"],
+    ],
+)
+def test_what_has_an_effect_may_be_set(mine: Path, overrides: list[str]) -> None:
+    load_settings(mine, overrides)
 
 
 @pytest.mark.parametrize("name", sorted(CONTRADICTIONS))
@@ -406,6 +465,12 @@ def test_a_contradiction_names_the_line_of_the_defaults_it_came_from() -> None:
 def test_contradictions_of_the_student(argument: str, problem: str) -> None:
     with pytest.raises(UserError, match=problem):
         load_settings(SMOKE, [argument])
+
+
+def test_a_form_is_named_once() -> None:
+    argument = "compress.forms=[bf16, onnx, bf16]"
+    assert "compress.forms: " in fault(SMOKE, argument)
+    assert "names bf16 twice: keep one of them" in fault(SMOKE, argument)
 
 
 def test_teachers_cant_be_weighed_by_score_under_a_hold_out() -> None:

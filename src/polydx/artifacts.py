@@ -30,7 +30,10 @@ def replacing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`, and rename it to `target` when the block ends well.
 
     The temporary path may become a file or a folder. When the block raises, it is removed and `target` stays as it was.
+    Where `target` is a link to a folder, that folder is replaced.
     """
+    if target.is_symlink() and target.is_dir():
+        target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(_temporary_name(target.name, str(os.getpid())))
     _remove(temporary)
@@ -76,6 +79,13 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def as_umask_allows(file: Path) -> None:
+    """Give a file the mode of any new one: safetensors lets nobody but its owner read what it writes."""
+    umask = os.umask(0o077)  # Reading it means setting it.
+    os.umask(umask)
+    file.chmod(0o666 & ~umask)
 
 
 def write_text(target: Path, text: str) -> None:

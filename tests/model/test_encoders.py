@@ -174,6 +174,29 @@ def test_unreadable_config_is_an_error(tmp_path: Path, config: str | None, probl
         load_encoder(tmp_path, 0.0)
 
 
+@pytest.mark.parametrize("load", [load_encoder, load_masked_lm])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_act": "no-such"},
+        {"hidden_size": "16"},
+        {"hidden_size": 0},
+        {"num_attention_heads": 0},
+        {"pad_token_id": 60},
+        {"vocab_size": 0},
+        {"id2label": 3},
+    ],
+    ids=str,
+)
+def test_wrong_config_is_an_error(small: tuple[Path, dict[str, Tensor]], load, change: dict[str, object]) -> None:  # type: ignore[no-untyped-def]
+    folder, weights = small
+    write(folder, weights)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(UserError, match="the checkpoint can't be read"):
+        load(folder, 0.0)
+
+
 def test_absent_or_broken_weights_are_an_error(small: tuple[Path, dict[str, Tensor]]) -> None:
     folder, _ = small
     with pytest.raises(UserError, match="can't be read"):
@@ -221,9 +244,30 @@ def test_tokenizer_must_fit_the_encoder(tmp_path: Path) -> None:
         load_tokenizer(tmp_path)
 
 
+def test_a_tokenizer_without_its_encoders_configuration_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
+    with pytest.raises(UserError, match=r"config\.json: is absent"):
+        load_tokenizer(tmp_path)
+
+
 def test_absent_tokenizer_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert", "vocab_size": 8}')
     with pytest.raises(UserError, match="holds no tokenizer"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("damaged", ['{"version": "1.0"}', "[]", "null", '{"version": "2.0", "added_tokens": []}', ""])
+def test_damaged_tokenizer_is_an_error(tmp_path: Path, damaged: str) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "vocab_size": 8}')
+    (tmp_path / "tokenizer.json").write_text(damaged)
+    with pytest.raises(UserError, match=r"the tokenizer can't be read \(\w+\); replace tokenizer.json"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_config_must_tell_the_number_of_tokens(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]))
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(UserError, match=r"config\.json: vocab_size is None; give the encoder's number of tokens"):
         load_tokenizer(tmp_path)
 
 
@@ -239,6 +283,11 @@ def test_new_encoder_is_saved_and_loaded_exactly(tmp_path: Path, architecture) -
     torch.testing.assert_close(loaded(ids).last_hidden_state, model.eval().base_model(ids).last_hidden_state)
     with pytest.raises(UserError, match="is 33; stay within the encoder's 32 positions"):
         check_length(loaded, 33, "members.x.max_tokens")
+
+
+def test_saved_weights_are_as_readable_as_their_configuration(tmp_path: Path) -> None:
+    save_folder(tmp_path, small_encoder())
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "config.json").stat().st_mode
 
 
 def small_encoder(architecture="bert"):  # type: ignore[no-untyped-def]

@@ -210,6 +210,8 @@ def test_cuts_decide_labels_as_often_as_their_rates() -> None:
 
 def test_exits_are_kept_beside_the_weights(exits: Exits, tmp_path: Path) -> None:
     save_exits(exits, tmp_path)
+    (tmp_path / "any").touch()
+    assert {file.stat().st_mode for file in tmp_path.iterdir()} == {(tmp_path / "any").stat().st_mode}
     loaded = load_exits(tmp_path)
     assert not loaded.training
     hidden = [torch.randn(2, 4, 8) for _ in range(LAYERS - 1)]

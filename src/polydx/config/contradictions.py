@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from polydx.config.data import Columns
 from polydx.config.members import TransformerMember
 from polydx.config.settings import Encoder, Pseudo, Settings, Stack
 from polydx.config.student import Distil
@@ -31,10 +32,13 @@ def contradictions(settings: Settings) -> Iterator[tuple[Key, str, str]]:
             if member.encoder not in settings.encoders:
                 yield (*key, "encoder"), f"{member.encoder!r} is not in encoders", f"choose one of: {known}"
             used = settings.encoders.get(member.encoder)
-            positions = used.max_positions if used is not None and used.source == "own" else None
-            for field, problem, fix in _length_contradictions(member, positions):
+            own = used if used is not None and used.source == "own" else None
+            for field, problem, fix in _length_contradictions(member, None if own is None else own.max_positions):
                 yield (*key, *field), problem, fix
             yield from _member_contradictions(key, member)
+            yield from _without_effect(key, member, settings.contest.columns)
+            if own is not None:
+                yield from _layer_contradictions(key, member, own.layers)
             yield from _adversary_contradictions(key, member, settings.pseudo)
             if settings.compute.compile:
                 yield from _hidden_from_compiler(name, member)
@@ -61,6 +65,34 @@ def _member_contradictions(key: Key, member: TransformerMember) -> Iterator[tupl
         yield (*key, "accumulate"), f"is {member.accumulate}", f"stay at or below batch_size {member.batch_size}"
     if member.patience is not None and member.weights != "inner":
         yield (*key, "patience"), f"is {member.patience}", "patience needs rows to watch: use weights: inner, or null"
+
+
+def _without_effect(key: Key, member: TransformerMember, columns: Columns) -> Iterator[tuple[Key, str, str]]:
+    """Settings of a member that would change nothing."""
+    for feature, column in (("age", columns.age), ("sex", columns.sex)):
+        if feature in member.side_features and column is None:
+            problem = f"names {feature}, but contest.columns.{feature} is null"
+            yield (*key, "side_features"), problem, "name its column there, or leave it out here"
+    if member.dropout == 0 and member.adversary.method == "r_drop":
+        yield (*key, "adversary", "method"), "is r_drop, but dropout is 0", "raise dropout, or set method: none"
+    if member.dropout == 0 and member.dropout_samples > 1:
+        yield (*key, "dropout_samples"), f"is {member.dropout_samples}, but dropout is 0", "raise dropout, or give 1"
+    losses = member.losses
+    has_bce = "bce" in {*losses.weights, *losses.later_weights} if losses.weights else member.soft_f1_weight < 1
+    if losses.class_weight_power and not has_bce:
+        problem = f"is {losses.class_weight_power}, but no loss is bce"
+        yield (*key, "losses", "class_weight_power"), problem, "give bce a weight, or set this to 0"
+
+
+def _layer_contradictions(key: Key, member: TransformerMember, layers: int) -> Iterator[tuple[Key, str, str]]:
+    """Layers to freeze, or to start anew, that an encoder of so many hasn't got."""
+    frozen, fresh = member.frozen_layers or 0, member.reinitialised_layers
+    found = f"encoder {member.encoder}'s {layers}"
+    if frozen >= layers:
+        yield (*key, "frozen_layers"), f"is {frozen}", f"leave a layer to train: stay below {found}"
+    elif fresh > layers - frozen:
+        kept = f", of which {frozen} are frozen" if frozen else ""
+        yield (*key, "reinitialised_layers"), f"is {fresh}", f"stay within {found} layers{kept}"
 
 
 def _adversary_contradictions(key: Key, member: TransformerMember, pseudo: Pseudo) -> Iterator[tuple[Key, str, str]]:

@@ -22,7 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from polydx.artifacts import read_json
+from polydx.artifacts import as_umask_allows, read_json
 from polydx.errors import UserError
 from polydx.model.checkpoints import damaged, load_strictly, quietly
 from polydx.model.sources import fetch
@@ -127,15 +127,18 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     """Load the fast tokenizer that lies beside an encoder.
 
     Raises:
-        UserError: There is none, it lacks a special token, or it knows more tokens than the encoder.
+        UserError: There is none, it lacks a special token, or it knows more tokens than the encoder, which must have a
+            configuration.
     """
     folder = fetch(source)
+    _architecture(folder)  # The tokenizer would be blamed for a broken config.json.
     # Without a vocabulary the library would make a tokenizer that knows nothing but special tokens.
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         raise UserError(str(folder), "holds no tokenizer", "add tokenizer.json or vocab.txt")
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    # The library checks little: a damaged file raises what its first wrong entry leads to, also a bare Exception.
+    except Exception as error:
         problem = f"the tokenizer can't be read ({type(error).__name__})"
         raise UserError(str(folder), problem, "replace tokenizer.json or vocab.txt") from error
     if not tokenizer.is_fast:
@@ -143,7 +146,9 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     for name in ("pad_token_id", "unk_token_id", "cls_token_id", "sep_token_id", "mask_token_id"):
         if getattr(tokenizer, name) is None:
             raise UserError(str(folder), f"the tokenizer has no {name}", "complete its special tokens")
-    rows = read_json(folder / "config.json")["vocab_size"]
+    rows = read_json(folder / "config.json").get("vocab_size")
+    if not isinstance(rows, int):
+        raise UserError(str(folder / "config.json"), f"vocab_size is {rows!r}", "give the encoder's number of tokens")
     needed = max(tokenizer.get_vocab().values()) + 1
     if needed > rows:
         raise UserError(
@@ -191,6 +196,8 @@ def save_folder(target: Path, model: PreTrainedModel, tokenizer: PreTrainedToken
         model.save_pretrained(target)
         if tokenizer is not None:
             tokenizer.save_pretrained(target)
+    for weights in target.glob("*.safetensors"):
+        as_umask_allows(weights)
 
 
 def _architecture(folder: Path) -> str:

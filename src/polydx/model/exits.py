@@ -10,6 +10,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from polydx.artifacts import as_umask_allows
 from polydx.errors import UserError
 from polydx.model.heads import PooledHead
 
@@ -46,6 +47,7 @@ class Exits(nn.Module):
 def save_exits(exits: Exits, folder: Path) -> None:
     """Write the heads beside a student's weights."""
     save_file({key: value.detach().cpu() for key, value in exits.state_dict().items()}, folder / EXITS_FILE)
+    as_umask_allows(folder / EXITS_FILE)
 
 
 def load_exits(folder: Path) -> Exits:
