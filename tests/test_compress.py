@@ -1,5 +1,6 @@
 """Smaller forms of a run's student: judged out of fold, shipped or refused."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,3 +199,15 @@ def test_a_run_without_a_student_is_the_users_fault(tmp_path: Path, settings: Se
     paths = tiny_paths(tmp_path)
     with pytest.raises(UserError, match="student: is absent"):
         compress(paths, settings)
+
+
+def test_a_cleaned_run_says_which_stage_comes_first(tmp_path: Path, settings: Settings) -> None:
+    paths = write_run(tmp_path, perfect=False)
+    for gone, command in (
+        (paths.student(1).folder, "distil --fold 1"),
+        (paths.folds.parent, "split"),
+        (paths.root, "clean"),
+    ):
+        shutil.rmtree(gone)
+        with pytest.raises(UserError, match=f"is not there any more; run polydx {command} first, or bash run"):
+            compress(paths, settings)

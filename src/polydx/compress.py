@@ -50,13 +50,17 @@ def run(paths: RunPaths, compress: Compress, stack: Stack, compute: Compute, see
         seed: The run's seed: it draws the calibration rows.
 
     Raises:
-        UserError: The run has no student yet, or a form can't be made of it.
+        UserError: The run has no student yet, lacks what one of its stages wrote, or a form can't be made of it.
     """
     shipped = paths.submission / "student"
     if not shipped.is_dir():
         raise UserError(str(shipped), "is absent", "run the whole workflow with distil.enabled=true first")
     prepare(compute.threads, seed)
+    _need(paths.records, "clean")
+    _need(paths.folds, "split")
     card, records, folds = read_card(shipped), read_records(paths.records, paths.labels), read_folds(paths.folds)
+    for job in range(folds.jobs):
+        _need(paths.student(job).model, f"distil --fold {job}")
     targets, scored = records.targets(), folds.scored()
     forms = _out_of_fold(paths, records, folds, card, compress, seed)
     known = targets[scored] > 0
@@ -80,6 +84,12 @@ def run(paths: RunPaths, compress: Compress, stack: Stack, compute: Compute, see
     for verdict in verdicts:
         print(f"compress {verdict.form}: {verdict.reason}", file=sys.stderr)
     return verdicts
+
+
+def _need(made: Path, command: str) -> None:
+    if not made.exists():
+        fix = f"run polydx {command} first, or bash run.sh for everything"
+        raise UserError(str(made), "is not there any more", fix)
 
 
 def _out_of_fold(

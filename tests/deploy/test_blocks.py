@@ -86,6 +86,15 @@ def test_an_old_result_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     assert target.read_bytes() == WHOLE
 
 
+@pytest.mark.parametrize("parent", ["file", "link", "/proc/none"])
+def test_a_place_where_nothing_can_be_written_is_the_users_fault(tmp_path: Path, parent: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "absent")
+    target = tmp_path / parent / "out.jsonl"
+    with pytest.raises(UserError, match=r"can't be written \(.+\); name another --output"), BlockWriter(target, "same"):
+        pass
+
+
 def test_two_writers_of_one_output_are_refused(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     with BlockWriter(target, "same") as output:

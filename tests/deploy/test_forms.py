@@ -50,6 +50,7 @@ def test_a_written_form_scores_as_it_did(
     torch.testing.assert_close(found, expected, atol=5e-3, rtol=0)
     if name == "int8-static":
         onnx_folder_predicts_but_does_not_explain(folder, tmp_path)
+        a_damaged_onnx_folder_is_the_users_fault(folder)
 
 
 def onnx_folder_predicts_but_does_not_explain(folder: Path, work: Path) -> None:
@@ -61,7 +62,20 @@ def onnx_folder_predicts_but_does_not_explain(folder: Path, work: Path) -> None:
     assert target.exists()
     with pytest.raises(UserError, match="nothing else"):
         predict(folder, source, work / "words.jsonl", Wanted("labels", explain=True, skip_bad=False))
+    assert not [path for path in work.iterdir() if "words" in path.name]
     with pytest.raises(UserError, match="nothing else"):
         load_student(folder).stock_model()
     package(folder, work / "package")
     assert "onnxruntime" in (work / "package" / "model" / "config.json").read_text(encoding="utf-8")
+
+
+def a_damaged_onnx_folder_is_the_users_fault(folder: Path) -> None:
+    whole = (folder / ONNX_FILE).read_bytes()
+    for content in (b"not really", whole[: len(whole) // 2]):
+        (folder / ONNX_FILE).write_bytes(content)
+        with pytest.raises(UserError, match=r"model\.onnx: is no readable ONNX file \(InvalidProtobuf\); make"):
+            load_student(folder)
+    (folder / ONNX_FILE).write_bytes(whole)
+    (folder / "config.json").unlink()
+    with pytest.raises(UserError, match=r"config\.json: is absent"):
+        load_student(folder)

@@ -69,6 +69,20 @@ def test_int8_is_small_and_near(model: StudentModel, exported: Path, tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["int8.onnx"]
 
 
+def test_only_fixed_ranges_answer_a_record_in_any_batch_alike(
+    model: StudentModel, exported: Path, tmp_path: Path
+) -> None:
+    quantise_dynamic(exported, tmp_path / "dynamic.onnx")
+    quantise_static(exported, tmp_path / "static.onnx", [batch((4, 24), model.config.vocab_size, 1)])
+    one = batch((8, 24), model.config.vocab_size)
+    moved = {}
+    for kind in ("dynamic", "static"):
+        score = load_onnx(tmp_path / f"{kind}.onnx")
+        alone = np.concatenate([score(one[0][row : row + 1], one[1][row : row + 1]) for row in range(8)])
+        moved[kind] = np.abs(score(*one) - alone).max()
+    assert moved["static"] < 1e-6 < moved["dynamic"]
+
+
 def test_weights_have_a_scale_a_channel(exported: Path, tmp_path: Path) -> None:
     target = tmp_path / "int8.onnx"
     quantise_dynamic(exported, target)

@@ -4,6 +4,7 @@ import ast
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -141,3 +142,31 @@ def test_other_folders_are_left_alone(student_folder: Path, tmp_path: Path) -> N
     for _ in range(2):
         package(student_folder, tmp_path / "new")
     assert (tmp_path / "new" / "model" / "customize_service.py").is_file()
+
+
+def test_where_nothing_can_be_written_is_the_users_fault(student_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "absent")
+    targets = {
+        tmp_path / "file" / "new": "is a file, and --output lies in it",
+        tmp_path / "link" / "new": r"can't be written \(File exists\)",
+        tmp_path / ("long" * 100): r"can't be written \(File name too long\)",
+        Path("/proc/none"): "can't be written",
+        student_folder / "new": "lies in the student's folder",
+        student_folder: "exists and is no serving folder",
+    }
+    before = sorted(student_folder.iterdir())
+    for target, problem in targets.items():
+        with pytest.raises(UserError, match=f"{problem}.*; name "):
+            package(student_folder, target)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "link"}
+    assert sorted(student_folder.iterdir()) == before
+
+
+def test_the_engines_hidden_files_stay_behind(student_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(student_folder, tmp_path / "student")
+    (tmp_path / "student" / ".snakemake_timestamp").touch()
+    package(tmp_path / "student", tmp_path / "new")
+    assert {path.name for path in (tmp_path / "new" / "model" / "student").iterdir()} == {
+        path.name for path in student_folder.iterdir()
+    }

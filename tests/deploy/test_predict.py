@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -178,12 +179,26 @@ def test_where_nothing_can_be_written_is_said_before_any_work(student_folder: Pa
         source / "deeper" / "out.jsonl": "is a file, and --output lies in it",
         source: "holds the records themselves",
         student_folder / "out.jsonl": "lies in the student's folder",
+        tmp_path / ("long" * 100): r"can't be written \(File name too long\)",
     }
     for target, problem in targets.items():
         with pytest.raises(UserError, match=f"{problem}; name another --output"):
             predict(student_folder, source, target, LABELS)
     assert source.read_bytes() == records
     assert {path.name for path in tmp_path.iterdir()} == {"new.jsonl", "folder"}
+
+
+def test_a_pipe_is_refused_unread(student_folder: Path, tmp_path: Path) -> None:
+    records = write_jsonl(tmp_path / "new.jsonl").read_bytes()
+    reading, writing = os.pipe()
+    os.write(writing, records)
+    os.close(writing)
+    for wanted in (LABELS, dataclasses.replace(LABELS, format="jsonl")):
+        with pytest.raises(UserError, match="is no regular file, and records are read twice; save them in a file"):
+            predict(student_folder, Path(f"/dev/fd/{reading}"), tmp_path / "out.jsonl", wanted)
+    assert os.read(reading, len(records)) == records
+    os.close(reading)
+    assert {path.name for path in tmp_path.iterdir()} == {"new.jsonl"}
 
 
 def test_weights_cut_short_are_the_users_fault(student_folder: Path, tmp_path: Path) -> None:
@@ -307,6 +322,7 @@ def test_a_faster_speed_does_less_work(leaving_folder: Path) -> None:
         (("--speed", "1.5"), "speed: is 1.5; choose one of 0, 0.1, 0.2,"),
         (("--speed", "-0.1"), "speed: is -0.1; choose one of 0, 0.1, 0.2,"),
         (("--speed", "nan"), "speed: is nan; choose one of 0, 0.1, 0.2,"),
+        (("--exit-rule", "entropy"), "--exit-rule: says how records leave early, and without --speed none does;"),
         (("--speed", "0.5", "--explain"), "--explain: tells of the last layer, which --speed leaves out;"),
     ],
 )

@@ -1,6 +1,7 @@
 """Costs: products counted against the formula, forms timed in processes of their own, speeds on real records."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,14 @@ def test_random_tokens_say_how_speeds_are_timed(leaving_folder: Path, capsys: py
     assert profile(leaving_folder, (), None, 8, 1, 1, 1).forms == ()
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"profile: {leaving_folder} has early exits; --input FILE times them on real records"
+
+
+def test_records_from_a_pipe_are_refused(student_folder: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    with pytest.raises(UserError, match="is no regular file, and records are read twice"):
+        profile(student_folder, ("fp32",), Path(f"/dev/fd/{reading}"), None, 1, 1, 1)
+    os.close(reading)
 
 
 def test_faults_are_named(student_folder: Path, random_file: str, records: Path) -> None:

@@ -40,7 +40,7 @@ def test_scores_are_cross_fitted() -> None:
 def test_a_spoilt_form_is_refused_and_an_equal_one_ships() -> None:
     student, targets, folds = outcome(1.0)
     spoilt = np.random.default_rng(2).random(student.shape).astype(np.float32)
-    equal, refused = judge_forms(student, {"vocabulary": student.copy(), "int8": spoilt}, targets, folds, RULE)
+    equal, refused = judge_forms(student, {"vocabulary": student.copy(), "int8": spoilt}, targets, folds, RULE, 0.005)
     assert (equal.form, equal.drop, equal.ships) == ("vocabulary", 0.0, True)
     assert (refused.form, refused.ships) == ("int8", False)
     assert "beyond the bound of 0.005" in refused.reason

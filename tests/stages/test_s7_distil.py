@@ -15,6 +15,7 @@ from sklearn.metrics import f1_score
 from polydx.artifacts import Floats, read_array, read_json, write_array
 from polydx.config import Compute, Distil, Lessons
 from polydx.contest.records import LABELS, TEST, TRAIN, UNLABELLED, read_records
+from polydx.distil.teaching import weighted_mean
 from polydx.errors import UserError
 from polydx.judge.folds import read_folds
 from polydx.model.classifier import TextClassifier, save_classifier
@@ -187,6 +188,19 @@ def test_a_folds_students_teachers_are_its_own_folds_models(paths: RunPaths) -> 
     taught = teachers.teach(paths, read_folds(paths.folds), 2, MEMBERS, 1)
     for member, each in zip(MEMBERS, taught, strict=True):
         np.testing.assert_array_equal(each.labelled, read_array(paths.fold_model(member, 1, 2).training))
+
+
+@pytest.mark.parametrize("fold", [1, None])
+def test_a_teacher_without_weight_is_not_read_and_nothing_changes(paths: RunPaths, fold: int | None) -> None:
+    expected = weighted_mean(teachers.teach(paths, read_folds(paths.folds), fold, MEMBERS, 1), [0.5, 0.0])
+    for job in range(FOLDS):
+        for kind in KINDS:
+            getattr(paths.fold_model("two", 1, job), kind).write_bytes(b"a trap for whoever opens it")
+    settings = DISTIL.model_copy(update={"teacher_weights": {"one": 0.5}})
+    (found,), weights = teachers.teachers_answers(paths, fold, settings, MEMBERS, 1)
+    assert weights == [1.0]
+    for kind in ("labelled", "test", "unlabelled"):
+        assert getattr(found, kind).tobytes() == getattr(expected, kind).tobytes()
 
 
 BY_SCORE = DISTIL.model_copy(update={"teachers": "by_score", "epochs": 1.0})

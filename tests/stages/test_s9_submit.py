@@ -72,6 +72,7 @@ def write_run(folder: Path, choice: str = "weighted") -> RunPaths:
             write_json(paths.fold_model("linear", number, job).report, report(number, 0))
         write_json(paths.student(job).report, {"pseudo_rows": 4, "adversarial_steps": 0})
     write_json(paths.student(ALL_ROWS).model / "config.json", {"model_type": "bert"})
+    (paths.student(ALL_ROWS).model / ".snakemake_timestamp").touch()
     write_array(paths.decisions("final") / "test.npy", DECIDED)
     write_array(paths.stack / "fused_test.npy", np.where(DECIDED, 0.75, 0.25).astype(np.float32))
     write_json(paths.stack / "thresholds.json", thresholds())

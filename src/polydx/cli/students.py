@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from polydx.errors import UserError
 from polydx.names import ExitRuleName, Give, TableFormat
 
 app = typer.Typer()
@@ -24,19 +25,22 @@ def predict(
         float | None, typer.Option(help="Share of the work to save, for a student with early exits; 0 saves none.")
     ] = None,
     exit_rule: Annotated[
-        ExitRuleName,
+        ExitRuleName | None,
         typer.Option(
-            help="With --speed: a record leaves once its answer hardly changes, its labels stay, or it is sure."
+            help="With --speed, leave once an answer hardly changes (default), its labels stay or it is sure."
         ),
-    ] = "similarity",
+    ] = None,
     table_format: Annotated[
         TableFormat, typer.Option("--format", help="How the records are stored; auto goes by the file's ending.")
     ] = "auto",
 ) -> None:
     """Label new records with a deployed student."""
     from polydx.deploy import predict as prediction
+    from polydx.deploy.student_model import EXIT_RULE
 
-    wanted = prediction.Wanted(give, explain, skip_bad, speed, exit_rule, table_format)
+    if exit_rule is not None and speed is None:
+        raise UserError("--exit-rule", "says how records leave early, and without --speed none does", "give both")
+    wanted = prediction.Wanted(give, explain, skip_bad, speed, exit_rule or EXIT_RULE, table_format)
     prediction.predict(model, source, target, wanted)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from polydx.artifacts import DISK_FULL, read_json, write_json
+from polydx.deploy.outputs import FIX, writing
 from polydx.errors import UserError
 
 
@@ -53,14 +54,14 @@ class BlockWriter:
         """Take hold of the unfinished output and cut it behind its last whole block.
 
         Raises:
-            UserError: Another process is writing it.
+            UserError: Another process is writing it, or it can't be written there.
         """
-        self._target.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._part.open("ab")
+        with writing(self._target):
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._part.open("ab")
         if not self._hold():
             self._file.close()
-            problem, fix = "another process is writing it", "wait for it, or name another --output"
-            raise UserError(str(self._target), problem, fix)
+            raise UserError(str(self._target), "another process is writing it", f"wait for it, or {FIX}")
         earlier = self._earlier()
         if earlier is not None:
             self.discarded = earlier.identity != self._state.identity

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from polydx.deploy.onnx_runtime import Batch
-from polydx.deploy.raw_records import sound_records, take_survey
+from polydx.deploy.raw_records import refuse_stream, sound_records, take_survey
 from polydx.deploy.student_model import LoadedStudent
 from polydx.deploy.timed_batches import TimedBatches
 from polydx.model.tokens import IntArray, TokenTable, encode
@@ -15,8 +15,9 @@ def draw_records(student: LoadedStudent, source: Path, most: int) -> TokenTable:
     """Tokens of at most `most` records of a table, drawn at random and kept in its order.
 
     Raises:
-        UserError: The table can't be read, has no record, or a malformed one.
+        UserError: The table can't be read twice, has no record, or a malformed one.
     """
+    refuse_stream(source)
     survey = take_survey(source, student.card)
     survey.refuse_faults(source, "mend them")
     drawn = set(np.random.default_rng(0).permutation(survey.records)[:most].tolist())

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polydx.artifacts import Floats
+from polydx.errors import UserError
 
 IntArray = npt.NDArray[np.int64]
 Batch = tuple[IntArray, IntArray]
@@ -25,15 +26,23 @@ def load_onnx(path: Path, threads: int = 1) -> Scorer:
         path: The file.
         threads: That work on one batch. More than one get in the way of batches that run side by side, as they do in
             prediction.
+
+    Raises:
+        UserError: The file is damaged.
     """
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as faults
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_FUSIONS
-    )
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_FUSIONS
+        )
+    except (faults.Fail, faults.InvalidArgument, faults.InvalidGraph, faults.InvalidProtobuf, ValueError) as error:
+        problem = f"is no readable ONNX file ({type(error).__name__})"
+        raise UserError(str(path), problem, "make the form again (polydx compress)") from None
 
     def score(input_ids: IntArray, attention_mask: IntArray) -> Floats:
         logits: Floats = session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]

@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from polydx.artifacts import replacing, write_json
+from polydx.deploy.outputs import refuse_below_file, writing
 from polydx.deploy.serving import UPLOAD
 from polydx.deploy.student_model import ONNX_FILE, load_student
 from polydx.errors import UserError
@@ -41,22 +42,34 @@ def package(model: Path, target: Path) -> None:
         target: The folder to make; an earlier package there is replaced.
 
     Raises:
-        UserError: The student can't be loaded, a package that it needs isn't installed, or `target` is something else.
+        UserError: The student can't be loaded, a package that it needs isn't installed, or `target` is something else
+            or can't be written.
     """
     load_student(model)
-    if target.exists() and not (target / "model" / ENTRY).is_file():
-        raise UserError(str(target), "exists and is no serving folder", "name a new folder")
-    if target.resolve() in (model.resolve(), *model.resolve().parents):
-        raise UserError(str(target), "holds the student", "name a new folder")
-    with replacing(target) as folder:
+    with writing(target):
+        _check_target(target, model)
+    with writing(target), replacing(target) as folder:
         inner = folder / "model"
-        shutil.copytree(model, inner / "student")
+        # Hidden files are the engine's own.
+        shutil.copytree(model, inner / "student", ignore=shutil.ignore_patterns(".*"))
         copy_modules(inner)
         entry = importlib.resources.files("polydx.deploy").joinpath(ENTRY).read_text(encoding="utf-8")
         (inner / ENTRY).write_text(entry, encoding="utf-8")
         (inner / MODEL_FILE).touch()
         needed = (*NEEDED, "onnxruntime") if (model / ONNX_FILE).is_file() else NEEDED
         write_json(inner / "config.json", platform_config(pinned(needed)))
+
+
+def _check_target(target: Path, model: Path) -> None:
+    """See that no folder but an earlier package would be replaced, nor the student be in the way."""
+    fix = "name a new folder"
+    refuse_below_file(target)
+    if target.exists() and not (target / "model" / ENTRY).is_file():
+        raise UserError(str(target), "exists and is no serving folder", fix)
+    if target.resolve() in (model.resolve(), *model.resolve().parents):
+        raise UserError(str(target), "holds the student", fix)
+    if model.resolve() in target.resolve().parents:
+        raise UserError(str(target), "lies in the student's folder", fix)
 
 
 def copy_modules(target: Path) -> None:

@@ -20,7 +20,8 @@ from polydx.artifacts import Floats
 from polydx.contest.readers import RawRecord
 from polydx.deploy.blocks import BlockWriter
 from polydx.deploy.explain import explain
-from polydx.deploy.raw_records import is_read_whole, sound_records, take_survey
+from polydx.deploy.outputs import FIX, refuse_below_file, writing
+from polydx.deploy.raw_records import is_read_whole, refuse_stream, sound_records, take_survey
 from polydx.deploy.student_card import read_card
 from polydx.deploy.student_model import EXIT_RULE, LoadedStudent, load_student
 from polydx.errors import UserError
@@ -67,7 +68,7 @@ def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
 
     Args:
         folder: The student's folder.
-        source: Raw records with the columns that the student was made for.
+        source: Raw records with the columns that the student was made for, in a regular file.
         target: JSON lines; it appears when all are written. Neither the records nor in the student's folder.
         wanted: What to write.
 
@@ -78,13 +79,17 @@ def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
     if wanted.explain and wanted.speed is not None:
         raise UserError("--explain", "tells of the last layer, which --speed leaves out", "give only one of them")
     card = read_card(folder)
-    _check_target(target, source, folder)
+    refuse_stream(source)
+    with writing(target):
+        _check_target(target, source, folder)
     if is_read_whole(source, card, wanted.format):
         print(f"note: {source.suffix} is read whole into memory; JSON lines, CSV and Parquet are not", file=sys.stderr)
     survey = take_survey(source, card, wanted.format)
     if not wanted.skip_bad:
         survey.refuse_faults(source, "mend them, or leave them out with --skip-bad")
     student = load_student(folder, wanted.speed, wanted.exit_rule)
+    if wanted.explain:
+        student.stock_model()  # An ONNX file has no gradients: better said now than behind the first block.
     if student.early is not None and wanted.speed is not None and student.early.saves < wanted.speed:
         reached = f"{wanted.exit_rule} saved {student.early.saves:.0%} of the work where it was set, not"
         print(f"note: {reached} {wanted.speed:.0%}: no record can leave sooner by it", file=sys.stderr)
@@ -112,16 +117,13 @@ def _check_target(target: Path, source: Path, folder: Path) -> None:
     Raises:
         UserError: They can't, or would take the place of the records or lie among what their bytes depend on.
     """
-    fix = "name another --output"
     if target.is_dir():
-        raise UserError(str(target), "is a folder", fix)
-    parent = next(above for above in target.absolute().parents if above.exists())
-    if not parent.is_dir():
-        raise UserError(str(parent), "is a file, and --output lies in it", fix)
+        raise UserError(str(target), "is a folder", FIX)
+    refuse_below_file(target)
     if target.exists() and source.exists() and target.samefile(source):
-        raise UserError(str(target), "holds the records themselves", fix)
+        raise UserError(str(target), "holds the records themselves", FIX)
     if target.absolute().parent.resolve() == folder.resolve():
-        raise UserError(str(target), "lies in the student's folder", fix)
+        raise UserError(str(target), "lies in the student's folder", FIX)
 
 
 def identity(folder: Path, source: Path, wanted: Wanted, device: torch.device) -> str:

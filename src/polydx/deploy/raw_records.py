@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from polydx.contest.files import opening
 from polydx.contest.readers import RawRecord, require_columns, stream_table
 from polydx.contest.tables import READ_WHOLE, TableLayout, format_of
 from polydx.deploy.student_card import StudentCard
@@ -43,6 +44,18 @@ class Survey:
         if self.malformed:
             of = f"{self.malformed} of {self.malformed + self.records} records are malformed"
             raise UserError(str(source), f"{of}: {self.faults()}", fix)
+
+
+def refuse_stream(source: Path) -> None:
+    """See that records can be read twice: a pipe would be surveyed, and then found empty.
+
+    Raises:
+        UserError: They lie in no regular file.
+    """
+    with opening(source, SETTING):
+        if source.exists() and not source.is_file():
+            fix = f"save them in a file and name it in {SETTING}"
+            raise UserError(str(source), "is no regular file, and records are read twice", fix)
 
 
 def take_survey(source: Path, card: StudentCard, kind: TableFormat = "auto") -> Survey:

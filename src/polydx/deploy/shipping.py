@@ -11,9 +11,6 @@ from polydx.ensemble.thresholds import DecisionRule
 from polydx.judge.metrics import Mask, macro_f1
 from polydx.judge.nested import cross_fitted_decisions
 
-MAX_DROP = 0.005
-"""Largest fall of macro-F1 that is worth a smaller form, as a share of 1."""
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -40,7 +37,7 @@ def judge_forms(
     targets: Mask,
     fold_of_row: npt.NDArray[np.int64],
     rule: DecisionRule,
-    max_drop: float = MAX_DROP,
+    max_drop: float,
 ) -> list[Verdict]:
     """Score every form as the student itself is scored, and say which ones ship.
 
@@ -55,7 +52,7 @@ def judge_forms(
         targets: `[rows, labels]`.
         fold_of_row: `[rows]`.
         rule: How thresholds are fitted and turned into decisions.
-        max_drop: Largest fall.
+        max_drop: Largest fall of macro-F1 that is worth a smaller form, as a share of 1.
     """
     reference = cross_fitted_f1(student, targets, fold_of_row, rule)
     found = {form: cross_fitted_f1(probabilities, targets, fold_of_row, rule) for form, probabilities in forms.items()}

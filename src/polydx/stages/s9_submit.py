@@ -131,7 +131,8 @@ def _ship_student(paths: RunPaths, settings: Settings, target: Path) -> None:
         headings=settings.clean.headings,
         placeholders=settings.clean.placeholders,
     )
-    shutil.copytree(paths.student(ALL_ROWS).model, target)
+    # Hidden files are the engine's own.
+    shutil.copytree(paths.student(ALL_ROWS).model, target, ignore=shutil.ignore_patterns(".*"))
     write_card(target, card)
 
 

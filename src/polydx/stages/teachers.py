@@ -22,7 +22,10 @@ def teachers_answers(
         teacher_round: The round their models are of.
     """
     folds = read_folds(paths.folds)
-    weights = [distil.teacher_weights.get(member, 0.0 if distil.teacher_weights else 1.0) for member in teachers]
+    given = distil.teacher_weights
+    # Who weighs nothing isn't read.
+    teachers = tuple(member for member in teachers if not given or given.get(member, 0.0) > 0.0)
+    weights = [given.get(member, 1.0) for member in teachers]
     taught = teach(paths, folds, fold, teachers, teacher_round)
     if distil.teachers == "by_score":
         targets = read_records(paths.records, paths.labels, [PART, LABELS]).targets()
