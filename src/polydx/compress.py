@@ -30,7 +30,7 @@ from polydx.model.encoders import load_tokenizer
 from polydx.model.exit_speeds import copy_exits
 from polydx.model.tokens import encode
 from polydx.names import FormName
-from polydx.paths import RunPaths
+from polydx.paths import RunPaths, need
 from polydx.progress import Reporter
 from polydx.train.classification import predict_probabilities
 from polydx.train.device import prepare
@@ -56,11 +56,11 @@ def run(paths: RunPaths, compress: Compress, stack: Stack, compute: Compute, see
     if not shipped.is_dir():
         raise UserError(str(shipped), "is absent", "run the whole workflow with distil.enabled=true first")
     prepare(compute.threads, seed)
-    _need(paths.records, "clean")
-    _need(paths.folds, "split")
+    need(paths.records, "clean", since="any more")
+    need(paths.folds, "split", since="any more")
     card, records, folds = read_card(shipped), read_records(paths.records, paths.labels), read_folds(paths.folds)
     for job in range(folds.jobs):
-        _need(paths.student(job).model, f"distil --fold {job}")
+        need(paths.student(job).model, f"distil --fold {job}", since="any more")
     targets, scored = records.targets(), folds.scored()
     forms = _out_of_fold(paths, records, folds, card, compress, seed)
     known = targets[scored] > 0
@@ -84,12 +84,6 @@ def run(paths: RunPaths, compress: Compress, stack: Stack, compute: Compute, see
     for verdict in verdicts:
         print(f"compress {verdict.form}: {verdict.reason}", file=sys.stderr)
     return verdicts
-
-
-def _need(made: Path, command: str) -> None:
-    if not made.exists():
-        fix = f"run polydx {command} first, or bash run.sh for everything"
-        raise UserError(str(made), "is not there any more", fix)
 
 
 def _out_of_fold(

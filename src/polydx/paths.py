@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from polydx.errors import UserError
+
 ALL_ROWS = "all"
 """The fold name of the student that is trained on every labelled row."""
 
@@ -162,3 +164,19 @@ class FoldFiles:
     def report(self) -> Path:
         """How training went: steps, seconds, losses, pseudo-rows, adversarial steps."""
         return self.folder / "report.json"
+
+
+def need(made: Path, command: str, *, since: str = "yet") -> None:
+    """See that a file or folder of an earlier stage is there.
+
+    Args:
+        made: What that stage wrote.
+        command: The command that writes it.
+        since: "yet", or "any more" where it must have been there.
+
+    Raises:
+        UserError: It is absent.
+    """
+    if not made.exists():
+        fix = f"run polydx {command} first, or bash run.sh for everything"
+        raise UserError(str(made), f"is not there {since}", fix)

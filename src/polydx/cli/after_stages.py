@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from polydx.cli.needed import need
 from polydx.cli.options import Config, Overrides
 from polydx.errors import UserError
-from polydx.paths import RunPaths
+from polydx.paths import RunPaths, need
 from polydx.resolve import load_settings
 
 app = typer.Typer()

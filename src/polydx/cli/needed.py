@@ -1,27 +1,12 @@
 """What a stage reads of earlier ones, so that a command given too early says which one comes first."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from polydx.artifacts import read_json
 from polydx.config import Settings, TransformerMember
 from polydx.errors import UserError
-from polydx.paths import ALL_ROWS, RunPaths
+from polydx.paths import ALL_ROWS, RunPaths, need
 from polydx.plan import fold_jobs
-
-
-def need(made: Path, command: str) -> None:
-    """See that a file or folder of an earlier stage is there.
-
-    Args:
-        made: What that stage wrote.
-        command: The command that writes it.
-
-    Raises:
-        UserError: It is absent.
-    """
-    if not made.exists():
-        raise UserError(str(made), "is not there yet", f"run polydx {command} first, or bash run.sh for everything")
 
 
 def need_records(paths: RunPaths, *, folds: bool = False) -> None:
