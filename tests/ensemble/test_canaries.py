@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from bootstrap import macro_f1_interval
 from neighbours import neighbourhood_of
 from polydx.ensemble.calibration import cross_fitted, fit_calibration
 from polydx.ensemble.candidates import Candidate, Inputs, single
@@ -23,7 +24,6 @@ from polydx.ensemble.thresholds import DecisionRule
 from polydx.ensemble.weights import fit_label_weights
 from polydx.errors import UserError
 from polydx.judge.folds import make_folds, refuse_parted_duplicates
-from polydx.judge.intervals import macro_f1_interval
 from polydx.judge.metrics import best_constant_prediction_f1, macro_f1
 from polydx.judge.nested import NOTHING_HIDDEN, NestedFolds
 from polydx.names import ThresholdMethod

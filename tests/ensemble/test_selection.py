@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from bootstrap import difference_interval, macro_f1_interval
 from neighbours import neighbourhood_of
 from polydx.ensemble.candidates import Inputs, single
 from polydx.ensemble.fusion import arithmetic_mean
@@ -12,7 +13,6 @@ from polydx.ensemble.stack_candidates import RecordContext, stacked
 from polydx.ensemble.stacking import StackerRecipe
 from polydx.ensemble.thresholds import DecisionRule
 from polydx.ensemble.weight_candidates import selected_weights, weighted
-from polydx.judge.intervals import difference_interval, macro_f1_interval
 from polydx.judge.metrics import best_constant_prediction_f1, macro_f1
 from polydx.judge.nested import NestedFolds
 

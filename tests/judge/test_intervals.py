@@ -3,7 +3,8 @@ import time
 import numpy as np
 import pytest
 
-from polydx.judge.intervals import difference_interval, macro_f1_interval, resampled_macro_f1
+from bootstrap import difference_interval, macro_f1_interval
+from polydx.judge.intervals import resampled_macro_f1
 from polydx.judge.metrics import macro_f1
 
 

@@ -165,7 +165,13 @@ def test_pickled_code_in_a_checkpoint_is_not_run(
 
 @pytest.mark.parametrize(
     ("config", "problem"),
-    [("{", "not a JSON object"), ("[]", "not a JSON object"), ('{"model_type": "gpt2"}', "'gpt2'"), (None, "absent")],
+    [
+        ("{", "not a JSON object"),
+        ("[]", "not a JSON object"),
+        ('{"model_type": "gpt2"}', "'gpt2'"),
+        ('{"model_type": []}', r"\[\]"),
+        (None, "absent"),
+    ],
 )
 def test_unreadable_config_is_an_error(tmp_path: Path, config: str | None, problem: str) -> None:
     if config is not None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from polydx.artifacts import read_json
 from polydx.config import Settings, TransformerMember
+from polydx.ensemble.ledger import member_entry
 from polydx.errors import UserError
 from polydx.paths import ALL_ROWS, RunPaths, need
 from polydx.plan import fold_jobs
@@ -57,7 +58,7 @@ def need_stacked(paths: RunPaths, settings: Settings) -> None:
     need(paths.ledger, "stack")
     ledger = read_json(paths.ledger)
     rounds = range(settings.pseudo.rounds + 1)
-    asked = {f"{member}.round{number}" for member in settings.members for number in rounds}
+    asked = {member_entry(member, number) for member in settings.members for number in rounds}
     same = ledger["members"].keys() == asked and ledger["fusion"].keys() == set(settings.stack.candidates)
     if not same or (ledger["student"] is not None) != settings.distil.enabled:
         problem = "was made with other members, rounds, candidates or distil.enabled"

@@ -7,35 +7,13 @@ resamples lies below the score that they surround. That bias, as the bootstrap i
 
 import numpy as np
 
-from polydx.judge.metrics import Mask, Scores, macro_f1, ratio
+from polydx.judge.metrics import Mask, Scores, ratio
 
 LEVEL = 0.95
 """Share of the resamples that an interval holds."""
 _CHUNK_CELLS = 4_000_000
 
 Interval = tuple[float, float]
-
-
-def macro_f1_interval(decided: Mask, targets: Mask, *, samples: int, seed: int) -> Interval:
-    """Interval of macro-F1 over all labels when records are drawn again with replacement.
-
-    Args:
-        decided: `[rows, labels]`, bool.
-        targets: `[rows, labels]`, bool.
-        samples: Resamples.
-        seed: Seed of the resamples; equal seeds draw the same rows, whatever the decisions.
-    """
-    resampled = resampled_macro_f1(decided, targets, samples=samples, seed=seed)
-    return score_interval(resampled, macro_f1(decided, targets))
-
-
-def difference_interval(first: Mask, second: Mask, targets: Mask, *, samples: int, seed: int) -> Interval:
-    """Interval of macro-F1 of `first` minus that of `second` on the same resampled records."""
-    of_first, of_second = (
-        resampled_macro_f1(decided, targets, samples=samples, seed=seed) for decided in (first, second)
-    )
-    difference = macro_f1(first, targets) - macro_f1(second, targets)
-    return paired_interval(of_first - of_second, difference)
 
 
 def score_interval(resampled: Scores, score: float) -> Interval:
@@ -57,10 +35,16 @@ def _centred(resampled: Scores, estimate: float) -> Interval:
 
 
 def resampled_macro_f1(decided: Mask, targets: Mask, *, samples: int, seed: int) -> Scores:
-    """Macro-F1 on each resample, `[samples]`; arguments as in `macro_f1_interval`.
+    """Macro-F1 over all labels on each resample, `[samples]`.
 
     A resample is a row of counts that says how often each record was drawn, so that the label counts of many resamples
     are one matrix product. In float32 they stay exact below 2^24 rows.
+
+    Args:
+        decided: `[rows, labels]`, bool.
+        targets: `[rows, labels]`, bool.
+        samples: Resamples.
+        seed: Seed of the resamples; equal seeds draw the same rows, whatever the decisions.
     """
     rows = len(targets)
     hits, sizes = (decided & targets).astype(np.float32), decided.astype(np.float32) + targets

@@ -208,7 +208,7 @@ def _architecture(folder: Path) -> str:
         model_type = read_json(config).get("model_type")
     except (ValueError, AttributeError):
         raise UserError(str(config), "is not a JSON object", "name a folder in Hugging Face layout") from None
-    if model_type not in ARCHITECTURES:
+    if not isinstance(model_type, str) or model_type not in ARCHITECTURES:
         known = " or ".join(ARCHITECTURES)
         raise UserError(str(config), f"model_type is {model_type!r}", f"use an encoder of type {known}")
-    return str(model_type)
+    return model_type

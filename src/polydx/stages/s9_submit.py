@@ -13,6 +13,7 @@ from polydx.contest.readers import ColumnRoles
 from polydx.contest.records import ID, PART, TEST, Records, read_records
 from polydx.contest.writers import SUFFIXES, write_submission
 from polydx.deploy.student_card import StudentCard, write_card
+from polydx.ensemble.ledger import member_entry
 from polydx.judge.folds import read_folds
 from polydx.paths import ALL_ROWS, RunPaths
 from polydx.report import score_figures
@@ -90,7 +91,7 @@ def _training(paths: RunPaths, settings: Settings) -> dict[str, Training]:
         goes_on = settings.pseudo.continue_weights and isinstance(member, TransformerMember)
         for number in range(len(rounds)):
             behind = rounds[0 if goes_on else number : number + 1]
-            seen[f"{name}.round{number}"] = add_up(list(chain(*behind)), encoders)
+            seen[member_entry(name, number)] = add_up(list(chain(*behind)), encoders)
         every_report += chain(*rounds)
         every_encoder += encoders
     if settings.distil.enabled:

@@ -9,7 +9,7 @@ from polydx.artifacts import Floats, read_array
 from polydx.config import Stack
 from polydx.contest.records import RECORD_NUMBER, TEST, TRAIN, Records
 from polydx.ensemble.candidates import Inputs
-from polydx.ensemble.ledger import STUDENT
+from polydx.ensemble.ledger import STUDENT, member_entry
 from polydx.ensemble.neighbourhood import Neighbourhood
 from polydx.ensemble.record_features import no_features, record_features
 from polydx.ensemble.stack_candidates import RecordContext
@@ -25,7 +25,7 @@ InputFiles = dict[str, list[FoldFiles]]
 def input_files(paths: RunPaths, members: tuple[str, ...], rounds: int, student: bool, jobs: int) -> InputFiles:
     """Where the fold models of every member's rounds are, and those of the student, if there is one."""
     files = {
-        f"{member}.round{number}": [paths.fold_model(member, number, job) for job in range(jobs)]
+        member_entry(member, number): [paths.fold_model(member, number, job) for job in range(jobs)]
         for member in members
         for number in range(rounds + 1)
     }
