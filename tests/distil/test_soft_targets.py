@@ -71,3 +71,15 @@ def test_the_divergence_is_zero_at_the_teacher_and_has_the_same_gradient() -> No
         for loss in (soft_target_loss, soft_target_divergence)
     ]
     torch.testing.assert_close(*gradients)
+
+
+def test_no_divergence_is_below_zero_where_sides_weigh_differently() -> None:
+    draw = torch.Generator().manual_seed(1)
+    weights = torch.tensor([[1.0, 2.0, 0.5], [4.0, 0.5, 0.5]], dtype=torch.float64)
+    teacher = 3 * torch.randn(1, 3, generator=draw, dtype=torch.float64)
+    best = teacher + 3 * torch.tensor([4.0, 0.25, 1.0], dtype=torch.float64).log()
+    assert soft_target_divergence(best, teacher, 3.0, weights).item() == pytest.approx(0.0, abs=1e-12)
+    for _ in range(50):
+        student = best + torch.randn(1, 3, generator=draw, dtype=torch.float64)
+        assert soft_target_divergence(student, teacher, 3.0, weights).item() > 0
+    assert soft_target_divergence(teacher, teacher, 3.0, weights).item() > 0

@@ -23,7 +23,8 @@ def soft_target_loss(
     """T^2 BCE(sigmoid(z_s / T), sigmoid(z_t / T)), mean over rows and labels.
 
     T^2 keeps the gradient's size the same at every temperature. The least value, reached at z_s = z_t, is T^2 times the
-    entropy of the teacher's tempered answer, not 0.
+    entropy of the teacher's tempered answer, not 0. Side weights a (absent) and b (present) move it to
+    z_s = z_t + T log(b / a): who misses a present label pays more, and answers higher than its teacher.
 
     Args:
         logits: `[batch, labels]`, float32, of the student (z_s).
@@ -43,10 +44,11 @@ def soft_target_loss(
 def soft_target_divergence(
     logits: Tensor, taught: Tensor, temperature: float | Tensor, side_weights: Tensor | None = None
 ) -> Tensor:
-    """T^2 KL(teacher || student) of each label's tempered answers: `soft_target_loss` less its least value.
+    """`soft_target_loss` less its least value; without side weights T^2 KL(teacher || student) of the tempered answers.
 
     The student's gradient is the same. The temperature's is not: without the teacher's entropy, which grows with T by
     itself, it tells where the two differ most.
     """
+    best = taught if side_weights is None else taught + temperature * (side_weights[1] / side_weights[0]).log()
     loss = soft_target_loss(logits, taught, temperature, side_weights)
-    return loss - soft_target_loss(taught, taught, temperature, side_weights)
+    return loss - soft_target_loss(best, taught, temperature, side_weights)
