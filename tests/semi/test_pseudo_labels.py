@@ -57,6 +57,13 @@ def test_prior_cutoff_takes_each_labels_share() -> None:
     assert take(rows, PRIOR, prior=(4 / 8, 2 / 8)).rows.tolist() == [0, 1, 2, 3]
 
 
+def test_a_hard_answer_is_as_sure_as_the_model_is_of_it() -> None:
+    """Present at 0.25 under `prior`: three quarters sure as a probability, a quarter as a label that is taught as 1."""
+    rows = [[0.25, 0.1], [0.7, 0.1], [0.1, 0.1], [0.1, 0.1]]
+    assert take(rows, PRIOR, prior=(0.5, 0.0), max_rows=1).rows.tolist() == [0]
+    assert take(rows, PRIOR, prior=(0.5, 0.0), max_rows=1, hard=True).rows.tolist() == [1]
+
+
 def test_no_row_qualifies() -> None:
     chosen = take([[0.5, 0.5]])
     assert chosen.rows.shape == (0,)
@@ -69,10 +76,11 @@ def test_no_row_qualifies() -> None:
         np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=st.floats(0, 1, width=16), unique=True
     ),
     without_labels=st.booleans(),
+    hard=st.booleans(),
     max_rows=st.integers(0, 12),
 )
 def test_equals_a_slow_reference(
-    confidence: Confidence, probabilities: Floats, without_labels: bool, max_rows: int
+    confidence: Confidence, probabilities: Floats, without_labels: bool, hard: bool, max_rows: int
 ) -> None:
     prior = np.array([0.25, 0.375, 0.75], dtype=np.float32)
     found = []
@@ -87,9 +95,8 @@ def test_equals_a_slow_reference(
             )
             states.append("present" if present else "absent" if probability < 0.2 else "unsure")
         if "unsure" not in states and (without_labels or "present" in states):
-            found.append((-min(max(probability, 1 - probability) for probability in row), index))
+            answers = [state == "present" if hard else p > 0.5 for state, p in zip(states, row, strict=True)]
+            found.append((-min(p if answer else 1 - p for p, answer in zip(row, answers, strict=True)), index))
     expected = sorted(index for _, index in sorted(found)[:max_rows])
-    chosen = choose(
-        probabilities, confidence, prior=prior, hard=False, max_rows=max_rows, without_labels=without_labels
-    )
+    chosen = choose(probabilities, confidence, prior=prior, hard=hard, max_rows=max_rows, without_labels=without_labels)
     assert chosen.rows.tolist() == expected

@@ -53,8 +53,9 @@ def choose(
 ) -> PseudoLabels:
     """Take the rows whose every label is surely present or surely absent.
 
-    A row's confidence is that of its least sure label, max(p, 1 - p); when more than `max_rows` qualify, the most
-    confident stay, of equal ones the first.
+    A row's confidence is that of its least sure label: max(p, 1 - p) where probabilities are taught as they are; where
+    hard answers are, what the model gives the answer, which under `prior` may be below a half for a present label. When
+    more than `max_rows` qualify, the most confident stay, of equal ones the first.
 
     Args:
         probabilities: `[rows, labels]`, of models that never saw the validation labels of the fold to be trained.
@@ -70,7 +71,8 @@ def choose(
     if not without_labels:
         sure &= present.any(axis=1)
     candidates = np.flatnonzero(sure)
-    weakest = np.maximum(probabilities, 1 - probabilities)[candidates].min(axis=1)
+    answers = present if hard else probabilities > 0.5
+    weakest = np.where(answers, probabilities, 1 - probabilities)[candidates].min(axis=1)
     rows = np.sort(candidates[np.argsort(-weakest, kind="stable")][:max_rows])
     taught = present if hard else probabilities
     return PseudoLabels(rows, taught[rows].astype(np.float32), present[rows].sum(axis=0))
