@@ -2,11 +2,15 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
+import pytest
+
+from polydx.artifacts import read_json, write_json
 from polydx.deploy.package import pinned
 from polydx.deploy.predict import Wanted, predict
 
@@ -30,7 +34,20 @@ def only(names: set[str], folder: Path) -> Path:
     return folder
 
 
-def test_the_readmes_script_runs_in_a_fresh_environment(student_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {},
+        {"thresholds": [0.99, 0.98], "min_labels": 1},
+        {"thresholds": [0.01, 0.02], "max_labels": 1},
+    ],
+    ids=["thresholds", "fewest", "most"],
+)
+def test_the_readmes_script_runs_in_a_fresh_environment(
+    student_folder: Path, rule: dict[str, object], tmp_path: Path
+) -> None:
+    student = shutil.copytree(student_folder, tmp_path / "student")
+    write_json(student / "polydx.json", read_json(student / "polydx.json") | rule)
     (script,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
     (tmp_path / "script.py").write_text(script, encoding="utf-8")
     site = only(set(pinned(("torch", "transformers"))), tmp_path / "site")
@@ -44,15 +61,17 @@ except ModuleNotFoundError:
     runpy.run_path({str(tmp_path / "script.py")!r}, run_name="__main__")
 """
     # Isolated and without the environment's own packages: nothing but the standard library and the folder above.
-    command = [sys.executable, "-I", "-S", "-c", program, str(student_folder), *CLEANED]
+    command = [sys.executable, "-I", "-S", "-c", program, str(student), *CLEANED]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
     source = tmp_path / "new.jsonl"
     source.write_text("".join(json.dumps(record) + "\n" for record in RAW), encoding="utf-8")
-    predict(student_folder, source, tmp_path / "out.jsonl", Wanted("labels", explain=False, skip_bad=False))
+    predict(student, source, tmp_path / "out.jsonl", Wanted("labels", explain=False, skip_bad=False))
     expected = [json.loads(line)["labels"] for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
     assert [sorted(json.loads(line)) for line in done.stdout.splitlines()] == [sorted(labels) for labels in expected]
+    if rule:
+        assert {len(labels) for labels in expected} == {1}
 
 
 def test_what_goes_with_the_weights_travels_in_the_folder(student_folder: Path) -> None:
