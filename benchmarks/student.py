@@ -4,9 +4,10 @@
 
 Scores are the run's own: nested, out of fold. Speeds are measured here, on the same test records for all, in batches of
 similar length; student and teachers take turns, medians count, and tokenisation counts unless a figure says otherwise.
-The ensemble is every fold model that the final choice needs, in PyTorch fp32. Whatever is unsure is in its favour: its
-models of one encoder share one tokenisation, linear ones are taken to spread evenly over all cores, and the fold
-students, weights and trees of a fusion cost nothing.
+The ensemble is every fold model that the final choice needs, in PyTorch fp32: members without weight in it stay out.
+Whatever is unsure is in its favour: its models of one encoder share one tokenisation, linear ones are taken to spread
+evenly over all cores, and the fold students, weights and trees of a fusion cost nothing. Where the final choice is the
+student itself, the ensemble is all that taught it.
 
 The student is timed as `polydx predict` runs it, in fp32, and in each form that `polydx compress` shipped, whose own
 score then counts. The fastest of them is the one of the ratios. The last line printed is JSON.
@@ -16,7 +17,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -56,7 +57,7 @@ def shipped_scores(paths: RunPaths, macro_f1: float) -> dict[str, float]:
     return {verdict["form"]: macro_f1 - verdict["drop"] for verdict in read_json(verdicts) if verdict["ships"]}
 
 
-def teachers_of(paths: RunPaths, settings: Settings, entries: Sequence[str]) -> list[Teacher]:
+def teachers_of(paths: RunPaths, settings: Settings, entries: Iterable[str]) -> list[Teacher]:
     """The fold models of some of the ledger's members."""
     found = []
     for entry in entries:
@@ -73,6 +74,15 @@ def member_of(entry: str) -> tuple[str, int]:
     """Member and round of a ledger's entry."""
     member, _, round_number = entry.rpartition(".round")
     return member, int(round_number)
+
+
+def needed(ledger: Json) -> list[str]:
+    """Entries of the members that the final choice needs."""
+    chosen, members = ledger["choice"]["entry"], list(ledger["members"])
+    if chosen in members:
+        return [chosen]
+    weights = ledger["weights"].get(chosen, {})
+    return [entry for entry in members if weights.get(entry, 1.0) > 0]
 
 
 def best_neural(ledger: Json, settings: Settings) -> str:
@@ -97,12 +107,13 @@ def summarise(
     }
     fastest = min(forms, key=lambda form: sides[form.name][1].total)
     chosen = ledger["choice"]["entry"]
-    needed = [teacher for teacher in teachers if chosen not in ledger["members"] or teacher.entry == chosen]
+    entries = needed(ledger)
+    behind = [teacher for teacher in teachers if teacher.entry in entries]
     # One fold model is one pass; its tokens cost the same as all folds' together.
     member = Cost(shared.tokens, shared.passes / len(own))
-    ensemble = cost_of(clock, needed, threads)
+    ensemble = cost_of(clock, behind, threads)
     sides[f"{best}, one fold"] = (ledger["members"][best]["oof_macro_f1"], member)
-    sides[f"ensemble ({chosen}), {len(needed)} models"] = (ledger["final"]["oof_macro_f1"], ensemble)
+    sides[f"ensemble ({chosen}), {len(behind)} models"] = (ledger["final"]["oof_macro_f1"], ensemble)
     macro_f1, cost = sides[fastest.name]
     summary = {
         "student_form": fastest.name,
@@ -147,9 +158,8 @@ def main() -> None:
     drawn = np.sort(np.random.default_rng(0).permutation(len(test))[: options.rows])
     sample = Sample(test.iloc[drawn].reset_index(drop=True), len(records.label_names))
 
-    best, chosen = best_neural(ledger, settings), ledger["choice"]["entry"]
-    entries = list(dict.fromkeys([chosen, best])) if chosen in ledger["members"] else list(ledger["members"])
-    teachers = teachers_of(paths, settings, entries)
+    best = best_neural(ledger, settings)
+    teachers = teachers_of(paths, settings, dict.fromkeys([*needed(ledger), best]))
     forms = student_forms(paths, sample, ledger["student"]["oof_macro_f1"])
     clock = measure(sample, forms, teachers, options.repeats)
     summary, sides = summarise(ledger, forms, teachers, best, clock, options.threads)

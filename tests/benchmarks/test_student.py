@@ -18,3 +18,21 @@ def test_shares_and_ratios(smoke_run, run_benchmark):
     assert found["macro_f1_share_member"] == pytest.approx(student / max(neural.values()), abs=1e-4)
     assert neural[found["member"]] == max(neural.values())
     assert {"fp32", f"{found['member']}, one fold"} < set(found["records_a_second"])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "entries"),
+    [
+        ("mean", ["a.round0", "a.round1", "b.round0"]),
+        ("weighted", ["a.round1", "b.round0"]),
+        ("a.round1", ["a.round1"]),
+        ("student", ["a.round0", "a.round1", "b.round0"]),
+    ],
+)
+def test_the_ensemble_is_what_the_final_choice_needs(benchmark_module, chosen, entries):
+    ledger = {
+        "choice": {"entry": chosen},
+        "members": {"a.round0": {}, "a.round1": {}, "b.round0": {}},
+        "weights": {"weighted": {"a.round0": 0.0, "a.round1": 0.5, "b.round0": 0.25, "student": 0.25}},
+    }
+    assert benchmark_module("student").needed(ledger) == entries

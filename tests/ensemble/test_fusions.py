@@ -15,7 +15,7 @@ from polydx.ensemble.selection import judge_candidate
 from polydx.ensemble.stack_candidates import RecordContext
 from polydx.ensemble.stacking import StackerRecipe
 from polydx.ensemble.thresholds import DecisionRule, shrunk_thresholds
-from polydx.ensemble.weights import fit_weights, weights_by_rank
+from polydx.ensemble.weights import fit_label_weights, fit_weights, weights_by_rank
 from polydx.judge.metrics import macro_f1
 from polydx.judge.nested import NestedFolds
 from polydx.names import ThresholdMethod
@@ -47,11 +47,16 @@ def candidate(name, inputs):
     return fusion_candidates([name], inputs, context, RECIPE, prior=PRIOR, calibration="platt")[name]
 
 
+def assert_answers(found, expected, asked):
+    """Of rows that a fit isn't asked about, all but those of the hidden folds, it may say anything."""
+    np.testing.assert_allclose(found[asked], expected[asked], atol=1e-6)
+
+
 def assert_is(found, fuse, inputs):
-    """The candidate says what `fuse(rows that may be seen, members to fuse)` says, of scored and of test rows."""
-    seen = inputs.fold_of_row != 1
-    np.testing.assert_allclose(found.held_out(HIDDEN), fuse(seen, inputs.oof), atol=1e-6)
-    everything = np.ones(ROWS, dtype=bool)
+    """The candidate says what `fuse(rows that may be seen, members to fuse)` says, of hidden and of test rows."""
+    seen, everything = inputs.fold_of_row != 1, np.ones(ROWS, dtype=bool)
+    assert_answers(found.held_out(HIDDEN), fuse(seen, inputs.oof), ~seen)
+    np.testing.assert_allclose(found.held_out(frozenset()), fuse(everything, inputs.oof), atol=1e-6)
     for job in range(JOBS):
         np.testing.assert_allclose(found.test()[job], fuse(everything, inputs.test[:, job]), atol=1e-6)
 
@@ -84,7 +89,7 @@ def test_bagged(inputs):
     bags = [draw.integers(0, len(truth), len(truth)) for _ in range(5)]
     weights = np.mean([fit_weights(oof[:, bag], truth[bag], PRIOR) for bag in bags], axis=0)
     expected = np.einsum("m,mrl->rl", weights, inputs.oof)
-    np.testing.assert_allclose(candidate("bagged", inputs).held_out(HIDDEN), expected, atol=1e-6)
+    assert_answers(candidate("bagged", inputs).held_out(HIDDEN), expected, ~seen)
 
 
 def test_blended_looks_at_one_fold_that_may_be_seen(inputs):
@@ -97,7 +102,8 @@ def test_blended_looks_at_one_fold_that_may_be_seen(inputs):
     next_fold = inputs.fold_of_row == 1
     weights = fit_weights(inputs.oof[:, next_fold], inputs.targets[next_fold], PRIOR)
     expected = np.einsum("m,mrl->rl", weights, inputs.oof)
-    np.testing.assert_allclose(candidate("blended", inputs).held_out(frozenset({0})), expected, atol=1e-6)
+    found = candidate("blended", inputs).held_out(frozenset({0}))
+    assert_answers(found, expected, inputs.fold_of_row == 0)
 
 
 def own_cuts(inputs, seen):
@@ -119,7 +125,7 @@ def test_weighted_vote(inputs):
 def assert_settles_as(found, fuse, inputs):
     """As `assert_is`, but of the test rows the fold models' answers are voted on in turn; a tie is a no."""
     seen, everything = inputs.fold_of_row != 1, np.ones(ROWS, dtype=bool)
-    np.testing.assert_array_equal(found.held_out(HIDDEN), fuse(seen, inputs.oof))
+    assert_answers(found.held_out(HIDDEN), np.asarray(fuse(seen, inputs.oof), dtype=np.float32), ~seen)
     votes = sum(np.asarray(fuse(everything, inputs.test[:, job]), dtype=int) for job in range(JOBS))
     np.testing.assert_array_equal(found.test(), (votes > JOBS / 2)[None])
 
@@ -182,3 +188,15 @@ def test_the_logistic_stacker_beats_the_mean_where_members_lie_differently():
     hidden = folds == 1
     scores = {name: macro_f1(found.held_out(HIDDEN)[hidden] >= 0.5, targets[hidden]) for name, found in made.items()}
     assert scores["logistic"] > 0.9 > scores["mean"] + 0.2
+
+
+def test_weights_are_those_of_the_fit_on_all_rows(inputs):
+    common = fit_weights(inputs.oof, inputs.targets, PRIOR)
+    each = fit_label_weights(inputs.oof, inputs.targets, common, PRIOR)
+    for name, expected in (("weighted", common), ("label_weighted", each.mean(axis=1))):
+        found = candidate(name, inputs).weights()
+        assert list(found) == list("abcd")
+        np.testing.assert_allclose(list(found.values()), expected)
+    by_rank = candidate("weighted_vote", inputs).weights()
+    np.testing.assert_allclose(sorted(by_rank.values()), [0, 1 / 6, 2 / 6, 3 / 6])
+    assert candidate("mean", inputs).weights() == candidate("vote", inputs).weights() == {}

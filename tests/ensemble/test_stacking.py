@@ -141,6 +141,20 @@ def test_every_column_is_of_a_kind():
     }
 
 
+def test_related_labels_are_found_among_a_million_rows():
+    """Summed in float32 the means of rare labels drift, and labels without anything in common look alike."""
+    draw, rows, labels = np.random.default_rng(0), 1_000_000, 13
+    members = np.full((1, rows, labels), 1e-6, dtype=np.float32)
+    told = draw.choice(rows, 100, replace=False)
+    members[0, told, 0] = 0.02
+    for label in range(1, 5):
+        members[0, np.union1d(told[:50], draw.choice(rows, 400, replace=False)), label] = 0.02
+    for label in range(5, labels):
+        members[0, draw.choice(rows, 60, replace=False), label] = 0.02
+    columns = StackColumns(StackInputs(members, np.zeros((0, rows, labels), dtype=np.float32), no_features(rows)))
+    assert sorted(columns.related[0]) == [1, 2, 3, 4]
+
+
 def test_without_features_or_related_labels():
     inputs, targets = problem(rows=300, labels=1)
     bare = StackInputs(inputs.members, inputs.rates, no_features(300))

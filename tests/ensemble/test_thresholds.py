@@ -1,4 +1,5 @@
 import time
+import tracemalloc
 from typing import get_args
 
 import numpy as np
@@ -192,6 +193,16 @@ def test_shrinkage_keeps_an_unknown_rare_label_from_flooding():
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**31), st.integers(0, 3), st.integers(1, 6))
 def test_decisions_against_a_plain_loop(seed, fewest, most):
+    decided_as_by_a_plain_loop(seed, fewest, most)
+
+
+def test_decisions_block_by_block(monkeypatch):
+    monkeypatch.setattr("polydx.ensemble.thresholds._BLOCK_CELLS", 3 * 6)
+    for seed in range(5):
+        decided_as_by_a_plain_loop(seed, 2, 3)
+
+
+def decided_as_by_a_plain_loop(seed, fewest, most):
     most = max(most, fewest, 1)
     draw = np.random.default_rng(seed)
     scores, thresholds = draw.random((20, 6)).astype(np.float32), draw.uniform(0.1, 1.2, 6)
@@ -200,6 +211,23 @@ def test_decisions_against_a_plain_loop(seed, fewest, most):
         order = sorted(range(6), key=lambda label: (-(scores[row, label] / thresholds[label]), label))
         wanted = {label for label in range(6) if scores[row, label] >= thresholds[label]} | set(order[:fewest])
         assert set(np.flatnonzero(found[row])) == wanted & set(order[:most])
+
+
+def test_of_equal_labels_the_first_is_named():
+    equal = np.array([[0.1, 0.2, 0.1, 0.2]], dtype=np.float32)
+    assert decide(equal, np.full(4, 0.5), 1, 4).tolist() == [[False, True, False, False]]
+    assert decide(equal, np.full(4, 0.5), 2, 4).tolist() == [[False, True, False, True]]
+
+
+def test_a_label_for_each_record_takes_little_time_and_memory():
+    probabilities = np.random.default_rng(0).random((20_000, 500), dtype=np.float32) / 2
+    tracemalloc.start()
+    started = time.process_time()
+    decided = decide(probabilities, np.full(500, 0.6), 1, 9)
+    seconds, (_, peak) = time.process_time() - started, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(np.flatnonzero(decided.ravel()) % 500, probabilities.argmax(axis=1))
+    assert seconds < 1 and peak < 3 * probabilities.size
 
 
 def test_a_label_of_threshold_zero_is_not_pushed_out_by_one_below_its_threshold():

@@ -132,6 +132,8 @@ def test_the_ledger_scores_every_entry(finished):
     decided = decide(np.load(paths.stack / "fused_test.npy"), cuts, rule["min_labels"], rule["max_labels"])
     np.testing.assert_array_equal(decided, np.load(paths.decisions("final") / "test.npy"))
     assert sum(ledger["importance"]["lightgbm"].values()) == pytest.approx(1)
+    assert list(ledger["weights"]) == ["weighted"] and list(ledger["weights"]["weighted"]) == [*MEMBERS, "student"]
+    assert sum(ledger["weights"]["weighted"].values()) == pytest.approx(1)
 
 
 def train_labels(paths):
@@ -180,6 +182,33 @@ def test_other_schemes(tmp_path, scheme):
     oof = np.load(paths.decisions("final") / "oof.npy")
     assert oof[scored].any(axis=1).all() and not oof[~scored].any()
     assert len(ledger["choice"]["folds"]) == (4 if scheme == "repeated" else 5)
+
+
+def test_the_student_is_scored_and_cut_as_the_one_that_ships(tmp_path):
+    """Of several repeats: the mean of their students is better than any, and what cuts it doesn't suit one."""
+    paths, _ = make_run(tmp_path, "repeated")
+    several = stack_run(paths)["student"]
+    cuts = (paths.stack / "student_thresholds.json").read_bytes()
+    folds = read_folds(paths.folds)
+    for job in range(folds.count, folds.jobs):
+        for file in (paths.student(job).validation, paths.student(job).test):
+            write_array(file, np.full_like(np.load(file), 0.5))
+    alone = stack_run(paths)["student"]
+    assert alone["oof_macro_f1"] == several["oof_macro_f1"]
+    assert (paths.stack / "student_thresholds.json").read_bytes() == cuts
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+@pytest.mark.parametrize("wrong", [np.nan, 1.5, -0.1])
+def test_an_answer_that_is_no_probability_is_refused_by_its_file(tmp_path, part, wrong):
+    paths, _ = make_run(tmp_path)
+    file = getattr(paths.fold_model("tfidf", 1, 2), part)
+    answers = np.load(file)
+    answers[1, 2] = wrong
+    write_array(file, answers)
+    with pytest.raises(UserError, match="no probability") as error:
+        stack_run(paths)
+    assert str(file) in str(error.value) and not paths.stack.exists()
 
 
 def test_every_fusion_and_every_way_of_cutting_and_combining(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polydx.artifacts import Floats
+from polydx.ensemble.fusion import Weights
 from polydx.judge.metrics import Mask
 from polydx.judge.nested import NOTHING_HIDDEN, Hidden, Predictor
 
@@ -47,6 +48,20 @@ class Inputs:
         """Rows whose labels a fit may see."""
         return ~np.isin(self.fold_of_row, sorted(hidden))
 
+    def asked(self, hidden: Hidden) -> Mask:
+        """Rows that a fit is asked about: those of the folds hidden from it, or all if nothing is hidden."""
+        return ~self.seen(hidden) if hidden else np.ones(len(self.targets), dtype=bool)
+
+    def spread(self, asked: Mask, answers: Floats) -> Floats:
+        """Answers `[asked rows, labels]` as a table of all scored rows, NaN in those that were not asked about."""
+        whole = np.full(self.targets.shape, np.nan, dtype=np.float32)
+        whole[asked] = answers
+        return whole
+
+    def by_name(self, weights: Weights) -> dict[str, float]:
+        """Weights `[inputs]` or `[inputs, labels]` by input, averaged over labels."""
+        return dict(zip(self.names, weights.reshape(len(self.names), -1).mean(axis=1).tolist(), strict=True))
+
     def fitted(self, fit: Callable[[Floats, Mask], Fitted]) -> Callable[[Hidden], Fitted]:
         """A fit on what the inputs say of the seen rows, `[inputs, rows, labels]`, and their targets; each is kept."""
 
@@ -63,22 +78,33 @@ class Candidate:
     """One predictor.
 
     Attributes:
-        held_out: Probabilities of the scored rows by a fit that saw no label of the hidden folds.
+        held_out: Probabilities of the hidden folds' rows by a fit that saw none of their labels, and of all scored rows
+            where nothing is hidden; what the table says of other rows is not looked at.
         test: `[folds, test rows, labels]`: probabilities of the test rows by a fit on all scored rows, once for each
             fold's models; a single array where these have settled on one answer. Each is as sharp as the out-of-fold
             probabilities that thresholds are fitted on; their mean is smoother.
         importance: Each column's share of the gain in the fit on all scored rows, largest first; empty where no trees
             are grown.
+        weights: Each input's weight in that fit, which sum to 1, on average over labels where these have their own;
+            empty where no input has one.
     """
 
     held_out: Predictor
     test: Callable[[], Floats]
     importance: Callable[[], dict[str, float]] = dict
+    weights: Callable[[], dict[str, float]] = dict
 
 
-def fusing(inputs: Inputs, fuse: Callable[[Hidden, Floats], Floats]) -> Candidate:
+def fusing(
+    inputs: Inputs, fuse: Callable[[Hidden, Floats], Floats], weights: Callable[[], dict[str, float]] = dict
+) -> Candidate:
     """What `fuse` makes of all inputs, `[inputs, ..., labels]`, having fitted on the rows outside the hidden folds."""
-    return Candidate(lambda hidden: fuse(hidden, inputs.oof), lambda: fuse(NOTHING_HIDDEN, inputs.test))
+
+    def held_out(hidden: Hidden) -> Floats:
+        asked = inputs.asked(hidden)
+        return inputs.spread(asked, fuse(hidden, inputs.oof[:, asked]))
+
+    return Candidate(held_out, lambda: fuse(NOTHING_HIDDEN, inputs.test), weights=weights)
 
 
 def single(inputs: Inputs, index: int) -> Candidate:

@@ -64,13 +64,13 @@ def stacked(inputs: Inputs, context: RecordContext, recipe: StackerRecipe) -> Ca
 
     @functools.cache
     def fit(hidden: Hidden) -> tuple[Stacker, Floats]:
-        """The stacker, and what it says of the scored rows."""
+        """The stacker, and what it says of the rows that it is asked about."""
         rates = near.rates(inputs.targets, inputs.fold_of_row, hidden)
         views = StackInputs(inputs.oof, np.concatenate([rates, opinions()]), context.oof)
         seen = inputs.seen(hidden)
         folds = inputs.fold_of_row[seen]
         stacker = fit_stacker(views.take(seen), inputs.targets[seen], recipe, folds == folds.min())
-        return stacker, stacker.predict(views)
+        return stacker, stacker.predict(views.take(inputs.asked(hidden)))
 
     def test() -> Floats:
         stacker, _ = fit(NOTHING_HIDDEN)
@@ -86,4 +86,4 @@ def stacked(inputs: Inputs, context: RecordContext, recipe: StackerRecipe) -> Ca
         stacker, _ = fit(NOTHING_HIDDEN)
         return stacker.importance(column_names(inputs.names, near.names(), context.oof, stacker.related.shape[1]))
 
-    return Candidate(lambda hidden: fit(hidden)[1], test, importance)
+    return Candidate(lambda hidden: inputs.spread(inputs.asked(hidden), fit(hidden)[1]), test, importance)

@@ -105,8 +105,9 @@ def column_kind(name: str) -> str:
 
 def _related_labels(mean_odds: Floats) -> Integers:
     """The labels whose mean log-odds go most with each label's: `[labels, up to _RELATED_LABELS]`."""
-    centred = mean_odds - mean_odds.mean(axis=0)
-    size = np.sqrt((centred**2).sum(axis=0))
+    # Summed in float32, a million rows of a rare label would lose the few that tell of it.
+    centred = mean_odds - mean_odds.mean(axis=0, dtype=np.float64).astype(np.float32)
+    size = np.sqrt((centred**2).sum(axis=0, dtype=np.float64))
     correlation = np.abs(centred.T @ centred) / np.maximum(np.outer(size, size), 1e-12)
     np.fill_diagonal(correlation, -1)
     return np.argsort(-correlation, axis=1, kind="stable")[:, : min(_RELATED_LABELS, len(size) - 1)]

@@ -18,6 +18,8 @@ from polydx.judge.metrics import Mask, Scores
 from polydx.names import ThresholdMethod
 
 _SMALLEST = 1e-6
+_BLOCK_CELLS = 1_000_000
+"""Cells that are ranked at a time, so that ranking takes little memory beside a large table."""
 """Margins divide by no smaller threshold."""
 
 
@@ -148,12 +150,23 @@ def decide(probabilities: Floats, thresholds: Scores, min_labels: int, max_label
     decided: Mask = probabilities >= thresholds
     counts = decided.sum(axis=1)
     # Most records keep to the limits: only the others are worth ranking.
-    for rows, wanted in ((counts < min_labels, min_labels), (counts > max_labels, max_labels)):
-        if rows.any():
-            margins = probabilities[rows] / np.maximum(thresholds, _SMALLEST)
-            # A label above its threshold comes first, whatever a division by next to nothing says.
-            order = np.lexsort((-margins, ~decided[rows]), axis=1)
-            picked = np.zeros(margins.shape, dtype=bool)
-            np.put_along_axis(picked, order[:, :wanted], True, axis=1)
-            decided[rows] = picked
+    block = max(1, _BLOCK_CELLS // len(thresholds))
+    for outside, wanted in ((counts < min_labels, min_labels), (counts > max_labels, max_labels)):
+        rows = np.flatnonzero(outside)
+        for start in range(0, len(rows), block):
+            here = rows[start : start + block]
+            decided[here] = _first(probabilities[here], thresholds, decided[here], wanted)
     return decided
+
+
+def _first(probabilities: Floats, thresholds: Scores, decided: Mask, wanted: int) -> Mask:
+    """The first so many labels of each row by their rank: `[rows, labels]`, bool."""
+    margins = probabilities / np.maximum(thresholds, _SMALLEST)
+    if wanted == 1 and not decided.any():
+        places = margins.argmax(axis=1)[:, None]
+    else:
+        # A label above its threshold comes first, whatever a division by next to nothing says.
+        places = np.lexsort((-margins, ~decided), axis=1)[:, :wanted]
+    picked = np.zeros(margins.shape, dtype=bool)
+    np.put_along_axis(picked, places, True, axis=1)
+    return picked

@@ -1,6 +1,7 @@
 """Hard voting as candidates: every input decides at its own thresholds, fitted outside the hidden folds, then votes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,7 +29,9 @@ def vote(inputs: Inputs, thresholds: ThresholdsFit, weights: Callable[[Hidden], 
     def count(hidden: Hidden, members: Floats) -> Floats:
         return vote_shares(_ballots(members, thresholds(hidden)), None if weights is None else weights(hidden))
 
-    return fusing(inputs, count)
+    if weights is None:
+        return fusing(inputs, count)
+    return fusing(inputs, count, lambda: inputs.by_name(weights(NOTHING_HIDDEN)))
 
 
 def settled_vote(inputs: Inputs, thresholds: ThresholdsFit, settle: Callable[[Mask], Mask]) -> Candidate:
@@ -44,9 +47,7 @@ def settled_vote(inputs: Inputs, thresholds: ThresholdsFit, settle: Callable[[Ma
     def answer(hidden: Hidden, members: Floats) -> Floats:
         return settle(_ballots(members, thresholds(hidden))).astype(np.float32)
 
-    return Candidate(
-        lambda hidden: answer(hidden, inputs.oof), lambda: fold_vote(answer(NOTHING_HIDDEN, inputs.test))[np.newaxis]
-    )
+    return replace(fusing(inputs, answer), test=lambda: fold_vote(answer(NOTHING_HIDDEN, inputs.test))[np.newaxis])
 
 
 def _ballots(members: Floats, thresholds: list[Scores]) -> Mask:

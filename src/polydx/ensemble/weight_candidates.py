@@ -15,7 +15,7 @@ from polydx.ensemble.weights import (
     weights_by_rank,
 )
 from polydx.judge.metrics import macro_f1
-from polydx.judge.nested import Hidden
+from polydx.judge.nested import NOTHING_HIDDEN, Hidden
 
 WeightsFit = Callable[[Hidden], Weights]
 """Weights of the inputs by a fit on the rows outside the hidden folds."""
@@ -25,7 +25,11 @@ _BAGS = 5
 
 def weighted(inputs: Inputs, fit: WeightsFit) -> Candidate:
     """The mean of all inputs with fitted weights, for all labels at once or for each."""
-    return fusing(inputs, lambda hidden, members: arithmetic_mean(members, fit(hidden)))
+    return fusing(
+        inputs,
+        lambda hidden, members: arithmetic_mean(members, fit(hidden)),
+        lambda: inputs.by_name(fit(NOTHING_HIDDEN)),
+    )
 
 
 def powered(inputs: Inputs, prior: float) -> Candidate:

@@ -19,7 +19,8 @@ from polydx.judge.metrics import Mask, macro_f1
 Hidden = frozenset[int]
 """Folds whose labels a fit may not see."""
 Predictor = Callable[[Hidden], Floats]
-"""Probabilities `[rows, labels]` by a fit on the rows outside the hidden folds; honest for the hidden ones."""
+"""Probabilities `[rows, labels]` by a fit on the rows outside the hidden folds, honest for the hidden ones; only theirs
+are looked at, and all where nothing is hidden."""
 Decider = Callable[[Floats, Mask, Floats], Mask]
 """(probabilities and targets of the rows that fit the thresholds, probabilities to decide) to decisions."""
 

@@ -56,6 +56,11 @@ def run(
     context = read_context(records, {name: files[name] for name in fused.names}, folds, fused, stack)
 
     singles = {name: single(inputs, index) for index, name in enumerate(inputs.names)}
+    if student and folds.jobs > folds.count:
+        # One student ships: the mean of several, over repeats, is better and has other thresholds.
+        own = {STUDENT: files[STUDENT]}
+        alone = read_inputs(own, folds.first_repeat(), inputs.fold_of_row, records.targets() > 0)
+        singles[STUDENT] = single(alone, 0)
     cores = cores or os.cpu_count() or 1
     fusions = _fusions(fused, context, stack, cores, seed)
     candidates = singles | fusions
@@ -73,6 +78,7 @@ def run(
         judgements, choice, inputs.targets, records.label_names, samples=stack.bootstrap_samples, seed=seed
     )
     importance = {name: shares for name, fusion in fusions.items() if (shares := fusion.importance())}
+    weights = {name: shares for name, fusion in fusions.items() if (shares := fusion.weights())}
 
     # The engine knows the ledger alone, so it comes last, and nothing of an earlier run may stand beside it.
     shutil.rmtree(paths.stack, ignore_errors=True)
@@ -83,7 +89,7 @@ def run(
         cuts = dict(zip(records.label_names, judgements[name].thresholds.tolist(), strict=True))
         limits = {"min_labels": rule.min_labels, "max_labels": rule.max_labels}
         write_json(paths.stack / file, {"entry": name, "thresholds": cuts} | limits)
-    write_json(paths.ledger, ledger | {"importance": importance})
+    write_json(paths.ledger, ledger | {"importance": importance, "weights": weights})
     score = macro_f1(choice.decided, inputs.targets)
     print(f"s8 stack: {choice.name} of {len(candidates)} candidates, out-of-fold macro-F1 {score:.4f}", file=sys.stderr)
 

@@ -1,6 +1,7 @@
 """What stage 8 reads: the fold models' answers, and what the stacker may know of the records beside them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,9 @@ def read_inputs(files: InputFiles, folds: Folds, outer_fold_of_row: Integers, ta
         folds: Of its jobs.
         outer_fold_of_row: `[scored rows]`.
         targets: `[training rows, labels]`, bool.
+
+    Raises:
+        UserError: A file holds something that is no probability.
     """
     oof, test = _answers(files, folds)
     return Inputs(tuple(files), oof, test, targets[folds.scored()], outer_fold_of_row)
@@ -79,9 +83,17 @@ def read_context(records: Records, files: InputFiles, folds: Folds, inputs: Inpu
 def _answers(files: InputFiles, folds: Folds) -> tuple[Floats, Floats]:
     """What the models of these folds say of the scored rows and of the test rows, as `Inputs` holds it."""
     scored, jobs = folds.scored(), [models[: folds.jobs] for models in files.values()]
-    oof = (folds.out_of_fold([read_array(job.validation) for job in own])[scored] for own in jobs)
-    test = (folds.of_other_rows([read_array(job.test) for job in own]) for own in jobs)
+    oof = (folds.out_of_fold([_probabilities(job.validation) for job in own])[scored] for own in jobs)
+    test = (folds.of_other_rows([_probabilities(job.test) for job in own]) for own in jobs)
     return _stacked(oof, len(jobs)), _stacked(test, len(jobs))
+
+
+def _probabilities(file: Path) -> Floats:
+    answers: Floats = read_array(file)
+    # Not by what lies outside: a comparison with NaN is false.
+    if not ((answers >= 0) & (answers <= 1)).all():
+        raise UserError(str(file), "holds something that is no probability", "remove it and train that model again")
+    return answers
 
 
 def _stacked(parts: Iterator[Floats], count: int) -> Floats:
