@@ -1,9 +1,12 @@
 import json
+import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 
-from polydx.cli import main
+from polydx.cli import app, main
 from polydx.paths import RunPaths
 
 SMOKE = Path(__file__).parents[1] / "configs" / "smoke.yaml"
@@ -96,6 +99,30 @@ def test_a_fault_is_one_line_and_status_2(name: str, capsys: pytest.CaptureFixtu
     assert expected in output.err
     assert "; " in output.err
     assert [path.name for path in Path().iterdir()] == ["truth.json"]
+
+
+def test_ctrl_c_is_one_line_and_status_130(capsys: pytest.CaptureFixture[str]) -> None:
+    truth, pipe = write("truth.json", TRUTH), Path("submission.json")
+    os.mkfifo(pipe)
+    command = threading.get_ident()
+
+    def interrupt() -> None:
+        with pipe.open("wb"):  # waits until the command reads
+            signal.pthread_kill(command, signal.SIGINT)
+
+    writer = threading.Thread(target=interrupt, daemon=True)
+    writer.start()
+    status = main(["score", str(pipe), str(truth)])
+    writer.join(timeout=10)
+    assert status == 130
+    assert capsys.readouterr() == ("", "interrupted; run it again to go on\n")
+
+
+def test_a_commands_own_status_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
+    for name, status in {"three": 3, "none": None}.items():
+        app.command(name)(lambda status=status: status)
+    assert (main(["three"]), main(["none"])) == (3, 0)
 
 
 def test_a_configuration_away_from_base_is_told_where_to_lie(capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,6 +95,25 @@ def test_a_place_where_nothing_can_be_written_is_the_users_fault(tmp_path: Path,
         pass
 
 
+@pytest.mark.parametrize("length", [249, 246])
+def test_a_name_that_leaves_no_room_for_the_states_is_refused_at_once(tmp_path: Path, length: int) -> None:
+    """The part's name still fits into the file system's 255 bytes; the state's own, or its temporary one, doesn't."""
+    target = tmp_path / ("x" * length)
+    with pytest.raises(UserError, match=r"can't be written \(File name too long\)"), BlockWriter(target, "same"):
+        pytest.fail("it was entered")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_state_that_cannot_be_written_leaves_an_earlier_jobs_bytes(tmp_path: Path) -> None:
+    target = tmp_path / "out.jsonl"
+    part, state = partial_files(target)
+    part.write_bytes(b"of an earlier job")
+    state.mkdir()
+    with pytest.raises(UserError, match=r"can't be written"), BlockWriter(target, "same"):
+        pass
+    assert part.read_bytes() == b"of an earlier job"
+
+
 def test_two_writers_of_one_output_are_refused(tmp_path: Path) -> None:
     target = tmp_path / "out.jsonl"
     with BlockWriter(target, "same") as output:

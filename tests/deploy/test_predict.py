@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from polydx.deploy import predict as prediction
 from polydx.deploy.blocks import partial_files
 from polydx.deploy.predict import Wanted, predict
 from polydx.deploy.student_card import STUDENT_FILE, StudentCard, read_card, write_card
-from polydx.deploy.student_model import load_student
+from polydx.deploy.student_model import ONNX_FILE, load_student
 from polydx.errors import UserError
 from polydx.model.encoders import load_tokenizer
 from polydx.names import Give
@@ -102,6 +103,15 @@ def test_a_folder_without_a_card_is_the_users_fault(student_folder: Path, tmp_pa
 def test_an_incomplete_card_is_the_users_fault(tmp_path: Path) -> None:
     (tmp_path / STUDENT_FILE).write_text('{"labels": ["a"]}', encoding="utf-8")
     with pytest.raises(UserError, match="isn't complete"):
+        read_card(tmp_path)
+
+
+@pytest.mark.parametrize("thresholds", [(0.5,), (0.5, 0.3, 0.2)])
+def test_a_card_needs_a_threshold_a_label(
+    student_card: StudentCard, tmp_path: Path, thresholds: tuple[float, ...]
+) -> None:
+    write_card(tmp_path, dataclasses.replace(student_card, thresholds=thresholds))
+    with pytest.raises(UserError, match=rf"polydx\.json: has 2 labels and {len(thresholds)} thresholds; ship"):
         read_card(tmp_path)
 
 
@@ -188,6 +198,150 @@ def test_where_nothing_can_be_written_is_said_before_any_work(student_folder: Pa
     assert {path.name for path in tmp_path.iterdir()} == {"new.jsonl", "folder"}
 
 
+def test_what_is_no_regular_file_is_not_replaced(student_folder: Path, tmp_path: Path) -> None:
+    source, pipe, link = write_jsonl(tmp_path / "new.jsonl"), tmp_path / "pipe", tmp_path / "null"
+    os.mkfifo(pipe)
+    link.symlink_to(os.devnull)
+    for target in (pipe, link):
+        with pytest.raises(UserError, match="is no regular file; name another --output"):
+            predict(student_folder, source, target, LABELS)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"new.jsonl", "pipe", "null"}
+
+
+@pytest.mark.parametrize("name", [".out.jsonl.part", ".out.jsonl.state"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_records_in_an_unfinished_outputs_place_stay(
+    student_folder: Path, tmp_path: Path, name: str, linked: bool
+) -> None:
+    records = write_jsonl(tmp_path / name).read_bytes()
+    source = tmp_path / name
+    if linked:
+        source = tmp_path / "new.jsonl"
+        source.symlink_to(name)
+    problem = r"holds the records themselves, and out\.jsonl goes there until it is whole; name another --output"
+    with pytest.raises(UserError, match=problem):
+        predict(student_folder, source, tmp_path / "out.jsonl", dataclasses.replace(LABELS, format="jsonl"))
+    assert (tmp_path / name).read_bytes() == records
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_name_too_long_for_the_unfinished_output_is_refused_before_any_work(
+    student_folder: Path, tmp_path: Path
+) -> None:
+    source = write_jsonl(tmp_path / "new.jsonl")
+    for length in (255, 249, 246):
+        with pytest.raises(UserError, match=r"can't be written \(File name too long\); name another --output"):
+            predict(student_folder, source, tmp_path / ("x" * length), LABELS)
+        assert [path.name for path in tmp_path.iterdir()] == ["new.jsonl"]
+
+
+def add(text: str) -> Callable[[Path], None]:
+    def change(source: Path) -> None:
+        with source.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    return change
+
+
+def one_less(source: Path) -> None:
+    write_jsonl(source, repeats=1)
+
+
+SOUND, BROKEN = json.dumps(RAW[0]) + "\n", "{broken\n"
+CHANGED = "changed while it was read: 6 records at first, then"
+
+
+@pytest.mark.parametrize(
+    ("change", "skip_bad", "problem"),
+    [
+        (add(SOUND), False, f"{CHANGED} 7; run again"),
+        (one_less, False, f"{CHANGED} 3; run again"),
+        (one_less, True, f"{CHANGED} 3; run again"),
+        (add(BROKEN), False, r"line 7, column 2: broken JSON"),
+        (add(BROKEN), True, None),
+    ],
+    ids=["grown", "shrunk", "shrunk, faults skipped", "a fault", "a fault skipped"],
+)
+def test_records_that_change_between_the_readings_are_told(
+    student_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], None],
+    skip_bad: bool,
+    problem: str | None,
+) -> None:
+    source, target = write_jsonl(tmp_path / "new.jsonl", repeats=2), tmp_path / "answers.jsonl"
+    load = prediction.load_student
+
+    def meanwhile(*arguments):  # type: ignore[no-untyped-def]
+        change(source)
+        return load(*arguments)
+
+    wanted = dataclasses.replace(LABELS, skip_bad=skip_bad)
+    with monkeypatch.context() as patch:
+        patch.setattr(prediction, "load_student", meanwhile)
+        if problem is None:
+            predict(student_folder, source, target, wanted)
+        else:
+            with pytest.raises(UserError, match=problem):
+                predict(student_folder, source, target, wanted)
+            assert not target.exists()
+    if BROKEN not in source.read_text(encoding="utf-8"):
+        predict(student_folder, source, target, wanted)
+        assert len(answers(target)) == len(source.read_text(encoding="utf-8").splitlines())
+
+
+def test_records_that_shrink_while_a_job_is_resumed_are_told(
+    student_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records that an earlier job wrote count too."""
+    monkeypatch.setattr(prediction, "CHUNK", 4)
+    source, target = write_jsonl(tmp_path / "new.jsonl", repeats=2), tmp_path / "answers.jsonl"
+    answer = prediction.answer_lines
+
+    def dying(*arguments):  # type: ignore[no-untyped-def]
+        if len(arguments[1]) < 4:
+            raise Killed
+        return answer(*arguments)
+
+    monkeypatch.setattr(prediction, "answer_lines", dying)
+    with pytest.raises(Killed):
+        predict(student_folder, source, target, LABELS)
+    name = prediction.identity
+
+    def then_shrink(*arguments):  # type: ignore[no-untyped-def]
+        found = name(*arguments)
+        write_jsonl(source)
+        return found
+
+    monkeypatch.setattr(prediction, "identity", then_shrink)
+    with pytest.raises(UserError, match=f"{CHANGED} 4; run again"):
+        predict(student_folder, source, target, LABELS)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("library", ["tokenizers", "onnxruntime", "jieba"])
+def test_answers_are_of_the_versions_of_what_made_them(
+    student_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    source, onnx = write_jsonl(tmp_path / "new.jsonl"), shutil.copytree(student_folder, tmp_path / "onnx")
+    (onnx / ONNX_FILE).touch()
+    asked = {
+        "plain": (student_folder, source, LABELS, torch.device("cpu")),
+        "explained": (student_folder, source, dataclasses.replace(LABELS, explain=True), torch.device("cpu")),
+        "onnx": (onnx, source, LABELS, torch.device("cpu")),
+    }
+    before = {name: prediction.identity(*arguments) for name, arguments in asked.items()}
+    meta = tmp_path / "site" / f"{library}-0.0.1.dist-info"
+    meta.mkdir(parents=True)
+    (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: 0.0.1\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    changed = {name for name, arguments in asked.items() if prediction.identity(*arguments) != before[name]}
+    assert changed == {"tokenizers": set(asked), "onnxruntime": {"onnx"}, "jieba": {"explained"}}[library]
+
+
 def test_a_pipe_is_refused_unread(student_folder: Path, tmp_path: Path) -> None:
     records = write_jsonl(tmp_path / "new.jsonl").read_bytes()
     reading, writing = os.pipe()
@@ -266,7 +420,7 @@ def test_killed_by_the_system_and_started_again(student_folder: Path, tmp_path: 
     program = "import sys; from polydx.cli import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen([sys.executable, "-c", program, *call], stderr=subprocess.DEVNULL)
     _, state = partial_files(target)
-    while not state.exists():
+    while not state.exists() or not json.loads(state.read_text(encoding="utf-8"))["records"]:
         assert process.poll() is None, "it ended before the first block"
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)

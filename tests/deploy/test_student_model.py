@@ -1,12 +1,15 @@
 """A folder loaded for scoring: a bf16 form computes in bf16, and records leave early by the rule that was asked for."""
 
 import json
+import shutil
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, pipeline
 
 from polydx.artifacts import Floats
@@ -15,14 +18,18 @@ from polydx.deploy.forms import Material, Sizes, SmallerForm, make_form
 from polydx.deploy.predict import Wanted, predict
 from polydx.deploy.serving import StudentService
 from polydx.deploy.student_card import StudentCard, write_card
-from polydx.deploy.student_model import in_fp32, load_student
+from polydx.deploy.student_model import in_fp32, load_model, load_student
+from polydx.distil.student import student_of
+from polydx.errors import UserError
+from polydx.model.encoders import save_folder
 from polydx.model.exit_rules import KINDS, leave
 from polydx.model.exit_running import all_exits
-from polydx.model.exit_speeds import copy_exits, read_speed
-from polydx.model.exits import load_exits
+from polydx.model.exit_speeds import SPEEDS_FILE, copy_exits, read_speed
+from polydx.model.exits import Exits, load_exits, save_exits
 from polydx.model.tokens import encode
-from polydx.names import ExitRuleName
+from polydx.names import Architecture, ExitRuleName
 from polydx.train.classification import predict_probabilities
+from small_models import small_encoder
 
 RAW = [
     {"emr_id": "a1", "age": "48", "gender": "男", "complaint": "发热3天。", "history": ""},
@@ -138,3 +145,107 @@ def test_records_leave_by_the_rule_asked_for(
 def test_an_unknown_rule_is_the_users_fault(leaving_folder: Path, tmp_path: Path) -> None:
     call = ["predict", "--model", str(leaving_folder), "--input", str(write_records(tmp_path))]
     assert main([*call, "--output", str(tmp_path / "out.jsonl"), "--speed", "0.8", "--exit-rule", "mood"]) == 2
+
+
+@pytest.mark.parametrize("architecture", ["bert", "ernie"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_shipped_is_loaded_to_the_last_weight(
+    tmp_path: Path, architecture: Architecture, dtype: torch.dtype
+) -> None:
+    student = student_of(small_encoder(architecture), [0], ("a", "b"), 0.1, pooling_layer=True).to(dtype)
+    save_folder(tmp_path, student)
+    # As an older library saved it.
+    positions = {f"{architecture}.embeddings.position_ids": torch.arange(16)[None]}
+    save_file(load_file(tmp_path / "model.safetensors") | positions, tmp_path / "model.safetensors", {"format": "pt"})
+    loaded = load_model(tmp_path)
+    assert loaded.dtype == dtype
+    weights = student.state_dict()
+    assert set(loaded.state_dict()) == set(weights)
+    for key, weight in loaded.state_dict().items():
+        assert torch.equal(weight, weights[key]), key
+
+
+QUERY = "bert.encoder.layer.0.attention.self.query.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({QUERY: None}, f"lacks weights of its model: {QUERY}"),
+        ({"bert.pooler.dense.bias": None}, r"lacks weights of its model: bert\.pooler\.dense\.bias"),
+        ({"classifier.weight": None}, r"lacks weights of its model: classifier\.weight"),
+        ({QUERY.replace("0", "9"): torch.zeros(16, 16)}, r"has weights that its configuration doesn't: .*layer\.9\..*"),
+        ({"classifier.bias": torch.zeros(3)}, r"of another shape .*: classifier\.bias \(3,\) for \(2,\)"),
+        ({QUERY: torch.zeros(8, 8)}, r"of another shape than its configuration: .*\(8, 8\) for \(16, 16\)"),
+    ],
+)
+def test_no_weight_is_left_random_or_unused(
+    student_folder: Path, tmp_path: Path, change: dict[str, torch.Tensor | None], problem: str
+) -> None:
+    folder = shutil.copytree(student_folder, tmp_path / "student")
+    weights = load_file(folder / "model.safetensors") | change
+    kept = {key: weight for key, weight in weights.items() if weight is not None}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=f"the checkpoint .*{problem}; ship the student again"):
+        load_student(folder)
+
+
+@pytest.mark.parametrize("change", [{"hidden_size": "x"}, {"hidden_act": "no-such"}, {"hidden_size": 0}], ids=str)
+def test_a_wrong_configuration_is_the_users_fault(
+    student_folder: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    folder = shutil.copytree(student_folder, tmp_path / "student")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(UserError, match=r"student: holds no readable model \(\w+\); ship the student again"):
+        load_student(folder)
+
+
+@pytest.fixture(scope="module")
+def onnx_folder(student_folder: Path, student_card: StudentCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("onnx")
+    student = load_student(student_folder)
+    material = Material(TEXTS, TEXTS, np.zeros((3, 2), dtype=np.float32), student_card.max_tokens)
+    form = make_form("onnx", student.stock_model(), student.tokenizer, material, Sizes(1.0, 1.0, 8), work)
+    form.write(work / "form")
+    write_card(work / "form", student_card)
+    return work / "form"
+
+
+@pytest.mark.parametrize("form", ["stock", "onnx"])
+def test_a_card_that_does_not_fit_its_model_is_the_users_fault(
+    student_folder: Path, onnx_folder: Path, student_card: StudentCard, tmp_path: Path, form: str
+) -> None:
+    folder = shutil.copytree(student_folder if form == "stock" else onnx_folder, tmp_path / "student")
+    write_card(folder, replace(student_card, max_tokens=32))
+    assert load_student(folder).card.max_tokens == 32
+    for wrong, problem in (
+        (replace(student_card, max_tokens=33), r"polydx\.json: max_tokens is 33, and the model has 32 positions;"),
+        (replace(student_card, max_tokens="24"), r"polydx\.json: max_tokens is '24', and"),  # type: ignore[arg-type]
+        (replace(student_card, labels=student_card.labels[::-1]), r"polydx\.json and config\.json differ in labels"),
+    ):
+        write_card(folder, wrong)
+        with pytest.raises(UserError, match=problem):
+            load_student(folder)
+
+
+def test_a_damaged_configuration_of_an_onnx_student_is_the_users_fault(onnx_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(onnx_folder, tmp_path / "student")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": "x"}))
+    with pytest.raises(UserError, match=r"config\.json: is no readable configuration \(\w+\); ship the student again"):
+        load_student(folder)
+
+
+@pytest.mark.parametrize("shape", [(8, 2, 3), (16, 3, 3), (16, 2, 4), None])
+def test_exits_of_another_student_are_the_users_fault(
+    leaving_folder: Path, tmp_path: Path, shape: tuple[int, int, int] | None
+) -> None:
+    folder = shutil.copytree(leaving_folder, tmp_path / "student")
+    if shape is None:
+        settings = json.loads((folder / SPEEDS_FILE).read_text())
+        (folder / SPEEDS_FILE).write_text(json.dumps(settings | {"cuts": [0.5] * 3}))
+    else:
+        save_exits(Exits(*shape, 0.0), folder)
+    with pytest.raises(UserError, match=r"exits\.safetensors or exits\.json is of another student; ship the student"):
+        load_student(folder, 0.8)

@@ -24,6 +24,9 @@ app = typer.Typer(
 for group in (workflow, stages, after_stages, students):
     app.add_typer(group.app)
 
+INTERRUPTED = 130
+"""The status that a command ends with, without a word, where Ctrl-C stopped it: 128 and the signal's number."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
@@ -32,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The parser drops a lone --; a second one keeps it for the engine.
         arguments.insert(1, "--")
     try:
-        app(args=arguments, standalone_mode=False)
+        status: object = app(args=arguments, standalone_mode=False)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -46,4 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {error.filename or 'output'}: {error.strerror}; make room there and run again", file=sys.stderr)
         return 2
-    return 0
+    if status == INTERRUPTED:
+        print("interrupted; run it again to go on", file=sys.stderr)
+    return status if isinstance(status, int) else 0

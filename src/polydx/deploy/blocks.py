@@ -67,9 +67,16 @@ class BlockWriter:
             self.discarded = earlier.identity != self._state.identity
             if not self.discarded and earlier.bytes <= self._part.stat().st_size:
                 self._state = earlier
-            else:
-                # Or the job that it is of, started again after this one is killed, would go on with these bytes.
-                self._state_file.unlink()
+        # Now, so that a name that leaves no room for the state's is refused before any work; and before the part is
+        # cut, or the job of an earlier state, started again after this one is killed, would go on with its bytes.
+        try:
+            with writing(self._target):
+                self._write_state()
+        except (UserError, OSError):
+            if self._part.stat().st_size == 0:
+                self._part.unlink()
+            self._file.close()
+            raise
         self._file.truncate(self._state.bytes)
         self.resumed = self._state.records
         return self
@@ -87,7 +94,7 @@ class BlockWriter:
             # A failed write names no file by itself.
             raise OSError(error.errno, os.strerror(error.errno), str(self._target)) from error
         self._state = State(self._state.identity, self._state.bytes + len(data), self._state.records + records)
-        write_json(self._state_file, asdict(self._state))
+        self._write_state()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -97,6 +104,9 @@ class BlockWriter:
             self._part.replace(self._target)
             self._state_file.unlink(missing_ok=True)
         self._file.close()
+
+    def _write_state(self) -> None:
+        write_json(self._state_file, asdict(self._state))
 
     def _hold(self) -> bool:
         """Lock the open file; False where another process has it, or finished and renamed it since it was opened."""

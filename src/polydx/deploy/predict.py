@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,12 @@ import transformers
 
 from polydx.artifacts import Floats
 from polydx.contest.readers import RawRecord
-from polydx.deploy.blocks import BlockWriter
+from polydx.deploy.blocks import BlockWriter, partial_files
 from polydx.deploy.explain import explain
 from polydx.deploy.outputs import FIX, refuse_below_file, writing
 from polydx.deploy.raw_records import is_read_whole, refuse_stream, sound_records, take_survey
 from polydx.deploy.student_card import read_card
-from polydx.deploy.student_model import EXIT_RULE, LoadedStudent, load_student
+from polydx.deploy.student_model import EXIT_RULE, ONNX_FILE, LoadedStudent, load_student
 from polydx.errors import UserError
 from polydx.model.tokens import encode
 from polydx.names import ExitRuleName, Give, TableFormat
@@ -74,7 +75,8 @@ def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
 
     Raises:
         UserError: The student or the records can't be read, nothing can be written there, the student has no such
-            speed, what is wanted doesn't go together, or records are malformed and not to be skipped.
+            speed, what is wanted doesn't go together, or records are malformed and not to be skipped or change while
+            they are read.
     """
     if wanted.explain and wanted.speed is not None:
         raise UserError("--explain", "tells of the last layer, which --speed leaves out", "give only one of them")
@@ -96,17 +98,22 @@ def predict(folder: Path, source: Path, target: Path, wanted: Wanted) -> None:
     device = torch.device("cpu") if student.model is None else pick_device("auto")
     student.to(device)
 
-    records = sound_records(source, card, wanted.format)
+    records = sound_records(source, card, wanted.format, skip_bad=wanted.skip_bad)
     with (
         BlockWriter(target, identity(folder, source, wanted, device)) as output,
         Reporter("predict", survey.records, "records") as reporter,
     ):
         if output.discarded:
             print(f"predict: {target} was begun from other input, model or options; starting again", file=sys.stderr)
-        reporter.resume_at(output.resumed)
+        written = output.resumed
+        reporter.resume_at(written)
         for chunk in _chunks(itertools.islice(records, output.resumed, None)):
             output.write("".join(answer_lines(student, chunk, wanted, device)), len(chunk))
             reporter.step(len(chunk))
+            written += len(chunk)
+        if written != survey.records:
+            problem = f"changed while it was read: {survey.records} records at first, then {written}"
+            raise UserError(str(source), problem, "run again once nothing writes to it")
     skipped = f", {survey.malformed} malformed ones skipped: {survey.faults()}" if survey.malformed else ""
     print(f"predict: {survey.records} records in {target}{skipped}", file=sys.stderr)
 
@@ -115,13 +122,18 @@ def _check_target(target: Path, source: Path, folder: Path) -> None:
     """See that the answers can be written where they should, before any work.
 
     Raises:
-        UserError: They can't, or would take the place of the records or lie among what their bytes depend on.
+        UserError: They can't, or would, finished or not, take the place of the records, or that of a device, or lie
+            among what their bytes depend on.
     """
     if target.is_dir():
         raise UserError(str(target), "is a folder", FIX)
     refuse_below_file(target)
-    if target.exists() and source.exists() and target.samefile(source):
-        raise UserError(str(target), "holds the records themselves", FIX)
+    if target.exists() and not target.is_file():
+        raise UserError(str(target), "is no regular file", FIX)
+    for path in (target, *partial_files(target)):
+        if path.exists() and source.exists() and path.samefile(source):
+            role = "" if path == target else f", and {target.name} goes there until it is whole"
+            raise UserError(str(path), f"holds the records themselves{role}", FIX)
     if target.absolute().parent.resolve() == folder.resolve():
         raise UserError(str(target), "lies in the student's folder", FIX)
 
@@ -133,7 +145,11 @@ def identity(folder: Path, source: Path, wanted: Wanted, device: torch.device) -
         if file.is_file():
             with file.open("rb") as data:
                 digest.update(hashlib.file_digest(data, "sha256").digest())
-    libraries = (torch.__version__, transformers.__version__)
+    libraries = [torch.__version__, transformers.__version__, version("tokenizers")]
+    if (folder / ONNX_FILE).is_file():
+        libraries.append(version("onnxruntime"))
+    if wanted.explain:
+        libraries.append(version("jieba"))
     digest.update(f"{wanted} {device} {torch.get_num_threads()} {libraries} {code_hash(__name__)}".encode())
     return digest.hexdigest()
 

@@ -81,15 +81,19 @@ def take_survey(source: Path, card: StudentCard, kind: TableFormat = "auto") -> 
     return Survey(records, malformed, tuple(named))
 
 
-def sound_records(source: Path, card: StudentCard, kind: TableFormat = "auto") -> Iterator[RawRecord]:
+def sound_records(
+    source: Path, card: StudentCard, kind: TableFormat = "auto", *, skip_bad: bool = True
+) -> Iterator[RawRecord]:
     """Yield the records of a table that aren't malformed, in its order.
 
     Raises:
-        UserError: It can't be read.
+        UserError: It can't be read, or a record is malformed and not to be skipped.
     """
     for row in stream_table(source, _layout(card, kind), card.columns, SETTING):
         if isinstance(row, RawRecord):
             yield row
+        elif not skip_bad:
+            raise row
 
 
 def is_read_whole(source: Path, card: StudentCard, kind: TableFormat = "auto") -> bool:

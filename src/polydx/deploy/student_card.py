@@ -11,6 +11,7 @@ from polydx.errors import UserError
 from polydx.names import Language
 
 STUDENT_FILE = "polydx.json"
+SHIP_AGAIN = "ship the student again (polydx submit)"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def read_card(folder: Path) -> StudentCard:
     """Read the card of a shipped student.
 
     Raises:
-        UserError: There is none, or it isn't complete.
+        UserError: There is none, it isn't complete, or its labels and thresholds differ in number.
     """
     source = folder / STUDENT_FILE
     if not source.is_file():
@@ -63,9 +64,13 @@ def read_card(folder: Path) -> StudentCard:
         columns = {key: _frozen(value) for key, value in fields.pop("columns").items()}
         headings = {column: tuple(texts) for column, texts in fields.pop("headings").items()}
         rest = {key: _frozen(value) for key, value in fields.items()}
-        return StudentCard(columns=ColumnRoles(**columns), headings=headings, **rest)
+        card = StudentCard(columns=ColumnRoles(**columns), headings=headings, **rest)
+        labels, thresholds = len(card.labels), len(card.thresholds)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(str(source), f"isn't complete ({error})", "ship the student again (polydx submit)") from error
+        raise UserError(str(source), f"isn't complete ({error})", SHIP_AGAIN) from error
+    if labels != thresholds:
+        raise UserError(str(source), f"has {labels} labels and {thresholds} thresholds", SHIP_AGAIN)
+    return card
 
 
 def _frozen(value: Any) -> Any:

@@ -4,31 +4,33 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     BertForSequenceClassification,
     ErnieForSequenceClassification,
+    PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
 
 from polydx.artifacts import Floats
 from polydx.contest.readers import RawRecord
 from polydx.deploy.onnx_runtime import Scorer, load_onnx
-from polydx.deploy.student_card import STUDENT_FILE, StudentCard, read_card
+from polydx.deploy.student_card import SHIP_AGAIN, STUDENT_FILE, StudentCard, read_card
 from polydx.ensemble.thresholds import decide
 from polydx.errors import UserError
 from polydx.model.amx import avoid_broken_amx
-from polydx.model.checkpoints import quietly
+from polydx.model.checkpoints import Report, quietly, refuse_misfits
 from polydx.model.encoders import load_tokenizer
 from polydx.model.exit_rules import ExitRule
 from polydx.model.exit_running import run_with_exits
-from polydx.model.exit_speeds import read_speed
-from polydx.model.exits import Exits, load_exits
+from polydx.model.exit_speeds import SPEEDS_FILE, read_speed
+from polydx.model.exits import EXITS_FILE, Exits, load_exits
 from polydx.model.layers import classify
 from polydx.names import ExitRuleName
 from polydx.text.cleaner import RecordCleaner
@@ -132,24 +134,45 @@ def load_student(folder: Path, speed: float | None = None, exit_rule: ExitRuleNa
 
     Raises:
         UserError: It has no complete card, no readable model or tokenizer, they don't belong together, or it has no
-            exits or not this speed.
+            exits of its own or not this speed.
     """
     card = read_card(folder)
     onnx = folder / ONNX_FILE
     model = None if onnx.is_file() else load_model(folder)
-    if model is not None and model.config.id2label != dict(enumerate(card.labels)):
-        raise UserError(str(folder), f"{STUDENT_FILE} and config.json differ in labels", "ship the student again")
+    # Before the tokenizer, which would be blamed for a damaged one.
+    config = _read_config(folder) if model is None else model.config
+    tokenizer = load_tokenizer(folder)
+    _check_card(card, config, folder)
     cleaner = RecordCleaner(card.columns.sections, card.headings, card.placeholders, card.language)
     score = load_onnx(onnx) if model is None else None
     early = None if speed is None else load_early_exits(folder, speed, exit_rule)
-    return LoadedStudent(card, model, score, load_tokenizer(folder), cleaner, early)
+    if early is not None:
+        _check_exits(early, card, config, folder)
+    return LoadedStudent(card, model, score, tokenizer, cleaner, early)
+
+
+def _check_card(card: StudentCard, config: PreTrainedConfig, folder: Path) -> None:
+    if config.id2label != dict(enumerate(card.labels)):
+        raise UserError(str(folder), f"{STUDENT_FILE} and config.json differ in labels", SHIP_AGAIN)
+    positions: int = config.max_position_embeddings
+    if not isinstance(card.max_tokens, int) or card.max_tokens > positions:
+        problem = f"max_tokens is {card.max_tokens!r}, and the model has {positions} positions"
+        raise UserError(str(folder / STUDENT_FILE), problem, SHIP_AGAIN)
+
+
+def _check_exits(early: EarlyExits, card: StudentCard, config: PreTrainedConfig, folder: Path) -> None:
+    labels = len(card.labels)
+    fitting = Exits(config.hidden_size, labels, config.num_hidden_layers, 0.0).state_dict()
+    found = {key: weight.shape for key, weight in early.heads.state_dict().items()}
+    if found != {key: weight.shape for key, weight in fitting.items()} or len(early.cuts) != labels:
+        raise UserError(str(folder), f"{EXITS_FILE} or {SPEEDS_FILE} is of another student", SHIP_AGAIN)
 
 
 def load_early_exits(folder: Path, speed: float, exit_rule: ExitRuleName = EXIT_RULE) -> EarlyExits:
     """Load the exits of a student's folder at one speed of one rule.
 
     Raises:
-        UserError: It has none, or not this speed.
+        UserError: It has none, damaged ones, or not this speed.
     """
     found = read_speed(folder, exit_rule, speed)
     return EarlyExits(load_exits(folder), *found)
@@ -167,24 +190,43 @@ def load_model(folder: Path) -> StudentModel:
     """Load a student's stock model, in evaluation mode, fp32; in bf16 where its weights are: so that form was judged.
 
     Raises:
-        UserError: There is none.
+        UserError: There is none, or its weights and its configuration don't fit.
     """
     try:
         with quietly():
             loaded: object = AutoModelForSequenceClassification.from_pretrained(
-                str(folder), trust_remote_code=False, dtype="auto"
+                str(folder),
+                trust_remote_code=False,
+                dtype="auto",
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
             )
-    except (OSError, ValueError, SafetensorError) as error:
+    # As in `load_strictly`: a wrong entry of config.json raises what it leads to.
+    except Exception as error:
         problem = f"holds no readable model ({type(error).__name__})"
-        raise UserError(str(folder), problem, "ship the student again (polydx submit)") from error
-    if not isinstance(loaded, BertForSequenceClassification | ErnieForSequenceClassification):
-        raise UserError(str(folder), f"holds a {type(loaded).__name__}", "name the folder of a student")
-    if loaded.dtype == torch.bfloat16:
+        raise UserError(str(folder), problem, SHIP_AGAIN) from error
+    model, report = cast("tuple[object, Report]", loaded)
+    if not isinstance(model, BertForSequenceClassification | ErnieForSequenceClassification):
+        raise UserError(str(folder), f"holds a {type(model).__name__}", "name the folder of a student")
+    refuse_misfits(folder, report, "model", SHIP_AGAIN)
+    if model.dtype == torch.bfloat16:
         avoid_broken_amx()
     else:
-        module: nn.Module = loaded
+        module: nn.Module = model
         module.float()
-    return loaded
+    return model
+
+
+def _read_config(folder: Path) -> PreTrainedConfig:
+    source = folder / "config.json"
+    if not source.is_file():
+        raise UserError(str(source), "is absent", SHIP_AGAIN)
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+    except Exception as error:
+        problem = f"is no readable configuration ({type(error).__name__})"
+        raise UserError(str(source), problem, SHIP_AGAIN) from error
+    return config
 
 
 def in_fp32(model: StudentModel) -> StudentModel:

@@ -14,6 +14,7 @@ from polydx.errors import UserError
 
 HEAD_KEY = re.compile(r"^((bert|ernie)\.)?(pooler|cls|classifier|discriminator_predictions|generator_predictions)\.")
 """Keys of a checkpoint that lie above its encoder; an encoder may be without them and they may be left over."""
+COMPLETE = "use a complete checkpoint and its own config.json"
 
 
 class Report(TypedDict):
@@ -60,25 +61,41 @@ def load_strictly(
         fix = "name a folder with config.json and model.safetensors or pytorch_model.bin"
         raise UserError(str(folder), problem, fix) from error
     model, report = cast("tuple[PreTrainedModel, Report]", loaded)
-    lacking = {key for key in report["missing_keys"] if not HEAD_KEY.match(key)}
-    left_over = {key for key in report["unexpected_keys"] if not HEAD_KEY.match(key)}
-    misshapen = {f"{key} {tuple(found)} for {tuple(wanted)}" for key, found, wanted in report["mismatched_keys"]}
-    for problem, keys in (
-        ("lacks weights of its encoder", lacking),
-        ("has weights that its configuration doesn't", left_over),
-        ("has weights of another shape than its configuration", misshapen),
-    ):
-        if keys:
-            raise damaged(folder, problem, keys)
+    below_head: Report = {
+        "missing_keys": {key for key in report["missing_keys"] if not HEAD_KEY.match(key)},
+        "unexpected_keys": {key for key in report["unexpected_keys"] if not HEAD_KEY.match(key)},
+        "mismatched_keys": report["mismatched_keys"],
+    }
+    refuse_misfits(folder, below_head, "encoder")
     return model, report["missing_keys"]
 
 
-def damaged(folder: Path, problem: str, keys: set[str]) -> UserError:
+def refuse_misfits(folder: Path, report: Report, part: str, fix: str = COMPLETE) -> None:
+    """Refuse a checkpoint that leaves a weight random or unused.
+
+    Args:
+        folder: Where it lies.
+        report: The keys that count.
+        part: What has to be whole, in a word.
+        fix: What to do about it.
+
+    Raises:
+        UserError: A key is missing, left over or of a wrong shape.
+    """
+    misshapen = {f"{key} {tuple(found)} for {tuple(wanted)}" for key, found, wanted in report["mismatched_keys"]}
+    for problem, keys in (
+        (f"lacks weights of its {part}", report["missing_keys"]),
+        ("has weights that its configuration doesn't", report["unexpected_keys"]),
+        ("has weights of another shape than its configuration", misshapen),
+    ):
+        if keys:
+            raise damaged(folder, problem, keys, fix)
+
+
+def damaged(folder: Path, problem: str, keys: set[str], fix: str = COMPLETE) -> UserError:
     """The error for a checkpoint whose `keys` are wrong; the first three are named."""
     named = ", ".join(sorted(keys)[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-    return UserError(
-        str(folder), f"the checkpoint {problem}: {named}", "use a complete checkpoint and its own config.json"
-    )
+    return UserError(str(folder), f"the checkpoint {problem}: {named}", fix)
 
 
 @contextlib.contextmanager

@@ -77,16 +77,25 @@ def read_speed(folder: Path, kind: ExitRuleName, speed: float) -> Speed:
         speed: Share of the work to save: 0, or one of `SPEEDS`.
 
     Raises:
-        UserError: The student has no exits, or no settings for this speed.
+        UserError: The student has no exits, no settings for this speed, or damaged ones.
     """
-    if not (folder / SPEEDS_FILE).is_file():
+    source = folder / SPEEDS_FILE
+    if not source.is_file():
         fix = "train it with distil.exits, or name the student that this form was made of"
         raise UserError(str(folder), "is a student without early exits", fix)
-    table = read_json(folder / SPEEDS_FILE)
-    cuts, known = torch.tensor(table["cuts"]), {float(share): found for share, found in table["rules"][kind].items()}
+    try:
+        table = read_json(source)
+        cuts = torch.tensor([float(cut) for cut in table["cuts"]])
+        known = {float(share): _speed(kind, found, cuts) for share, found in table["rules"][kind].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        problem = f"holds no readable speeds ({type(error).__name__})"
+        raise UserError(str(source), problem, "ship the student again (polydx submit)") from error
     if speed == 0:
         return Speed(NEVER, cuts, 0.0)
     if speed not in known:
         raise UserError("speed", f"is {speed:g}", "choose one of " + ", ".join(f"{share:g}" for share in (0, *known)))
-    found = known[speed]
-    return Speed(ExitRule(kind, found["bar"], found["patience"]), cuts, found["saves"])
+    return known[speed]
+
+
+def _speed(kind: ExitRuleName, found: Mapping[str, float], cuts: Tensor) -> Speed:
+    return Speed(ExitRule(kind, float(found["bar"]), int(found["patience"])), cuts, float(found["saves"]))

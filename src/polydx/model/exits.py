@@ -7,6 +7,7 @@ which the library doesn't read.
 from collections.abc import Sequence
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -54,12 +55,16 @@ def load_exits(folder: Path) -> Exits:
     """Read what `save_exits` wrote; in evaluation mode.
 
     Raises:
-        UserError: The student has none.
+        UserError: The student has none, or they are damaged.
     """
     if not (folder / EXITS_FILE).is_file():
         raise UserError(str(folder), "is a student without early exits", "train it with distil.exits")
-    weights = load_file(folder / EXITS_FILE)
-    labels, width = weights["heads.0.weight"].shape
-    exits = Exits(width, labels, len(weights) // 2 + 1, 0.0)
-    exits.load_state_dict(weights)
+    try:
+        weights = load_file(folder / EXITS_FILE)
+        labels, width = weights["heads.0.weight"].shape
+        exits = Exits(width, labels, len(weights) // 2 + 1, 0.0)
+        exits.load_state_dict(weights)
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        problem = f"holds no readable exits ({type(error).__name__})"
+        raise UserError(str(folder / EXITS_FILE), problem, "ship the student again (polydx submit)") from error
     return exits.eval()
