@@ -9,7 +9,6 @@ The last line is JSON; the exit status is 1 unless everything holds.
 """
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -32,7 +31,10 @@ PROGRAM = "import sys; from polydx.cli import main; sys.exit(main(sys.argv[1:]))
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended: its status, negative where a signal killed it, its peak memory in GB, seconds, and errors."""
+    """How a job ended: its status, negative where a signal killed it, its peak memory in GB, seconds, and errors.
+
+    The peak is the one last seen, at most `POLL_SECONDS` before the end.
+    """
 
     status: int
     memory_gb: float
@@ -46,17 +48,27 @@ def predict(model: Path, source: Path, target: Path, options: Sequence[str] = ()
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen([sys.executable, "-c", PROGRAM, *call], stderr=errors)
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        while pid == 0:
+        memory_gb = 0.0
+        while process.poll() is None:
+            memory_gb = peak_memory_gb(process.pid) or memory_gb
             if kill_at is not None and written(target) >= kill_at:
                 process.send_signal(signal.SIGKILL)
                 kill_at = None
             time.sleep(POLL_SECONDS)
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         errors.seek(0)
         said = errors.read()
     seconds = time.monotonic() - started
-    return Ended(os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024 / 1e9, seconds, said)
+    return Ended(process.returncode, memory_gb, seconds, said)
+
+
+def peak_memory_gb(pid: int) -> float | None:
+    """Gigabytes that a process held at most, by Linux's own mark; None once it has ended and holds nothing.
+
+    What `wait4` says of a child also counts what the process that started it held.
+    """
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    marks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(marks[0]) * 1024 / 1e9 if marks else None
 
 
 def written(target: Path) -> int:

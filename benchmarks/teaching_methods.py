@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from polydx.config import Distil, Settings, TransformerMember
+from polydx.config.contradictions import contradictions
 from polydx.errors import UserError
 
 BASELINE = "soft targets"
@@ -60,9 +61,10 @@ class Method(NamedTuple):
 def methods(settings: Settings, depth: int) -> dict[str, Method]:
     """Settings of the student by method, soft targets alone first.
 
-    Lessons come from the member that the student starts from, or the first on its encoder, and each of the student's
-    layers learns from the uppermost of an even share of the teacher's layers, as in TinyBERT. An assistant is half-way
-    between the student and its encoder in depth. Methods that this run has no teacher or layers for are left out.
+    Lessons come from the member that the student starts from, or the first on its encoder, of those with exact
+    attention, and each of the student's layers learns from the uppermost of an even share of the teacher's layers, as
+    in TinyBERT. An assistant is half-way between the student and its encoder in depth. Methods that this run has no
+    teacher or layers for are left out, and so are those that contradict its other settings.
 
     Args:
         settings: The run's.
@@ -75,22 +77,28 @@ def methods(settings: Settings, depth: int) -> dict[str, Method]:
     middle = (len(distil.layers) + depth) // 2
     if middle > len(distil.layers):
         changes["assistant"] = {"assistant_layers": tuple(range(middle))}
-    teacher = distil.start or next(
-        (
-            name
-            for name, member in settings.members.items()
-            if isinstance(member, TransformerMember) and member.encoder == distil.encoder
-        ),
-        None,
-    )
+    able = [
+        name
+        for name, member in settings.members.items()
+        if isinstance(member, TransformerMember)
+        and member.encoder == distil.encoder
+        and member.long_records.performer_features is None
+    ]
+    teacher = distil.start if distil.start in able else next(iter(able), None)
     if teacher is not None:
         count = len(distil.layers)
         layers = tuple((place + 1) * depth // count - 1 for place in range(count))
         for method, (name, weight) in LESSONS.items():
             changes[method] = {"lessons": off | {"teacher": teacher, "layers": layers, name: weight}}
-    return {
+    known = {
         method: Method(_spelt(change, off), Distil.model_validate(plain | change)) for method, change in changes.items()
     }
+    return {name: method for name, method in known.items() if _can_run(settings, method.distil)}
+
+
+def _can_run(settings: Settings, distil: Distil) -> bool:
+    """Whether `load_settings` would take these settings of the student beside the run's others."""
+    return not any(contradictions(settings.model_copy(update={"distil": distil})))
 
 
 def _spelt(change: Mapping[str, object], off: Mapping[str, object]) -> str | None:

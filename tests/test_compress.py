@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from polydx.artifacts import Floats, read_json, write_array
+from polydx.artifacts import Floats, read_array, read_json, write_array
 from polydx.compress import FORMS, run
 from polydx.config import Settings
 from polydx.contest.readers import ColumnRoles
@@ -139,8 +139,10 @@ def test_forms_that_fall_are_refused_and_reported(
 def test_a_form_ships_with_the_thresholds_that_it_was_judged_by(tmp_path: Path, settings: Settings) -> None:
     paths = write_run(tmp_path, perfect=False)
     settings = resized(settings, forms=("bf16", "neurons"), max_drop=1.0)
-    verdicts = compress(paths, settings)
-    rule = DecisionRule(settings.stack.threshold_prior, settings.stack.min_labels, settings.stack.max_labels, "shrunk")
+    # Now given, but not when the student was shipped: all labels of every record.
+    stack = settings.stack.model_copy(update={"min_labels": len(LABELS), "max_labels": len(LABELS)})
+    verdicts = compress(paths, settings.model_copy(update={"stack": stack}))
+    rule = DecisionRule(settings.stack.threshold_prior, CARD.min_labels, CARD.max_labels, "shrunk")
     for name in ("bf16", "neurons"):
         said = out_of_fold(paths, name, settings)
         thresholds = read_card(paths.submission / FORMS / name).thresholds
@@ -172,6 +174,23 @@ def out_of_fold(paths: RunPaths, name: FormName, settings: Settings) -> Floats:
                     0
                 ]
     return said
+
+
+def test_the_first_of_repeated_folds_alone_judges(tmp_path: Path, settings: Settings) -> None:
+    paths = write_run(tmp_path, perfect=False)
+    settings = resized(settings, forms=("bf16",), max_drop=1.0)
+    found = []
+    for _ in range(2):
+        verdicts = compress(paths, settings)
+        found.append((verdicts, read_card(paths.submission / FORMS / "bf16").thresholds))
+        # A second repeat, of the same folds but other students.
+        folds = pd.read_parquet(paths.folds)
+        pd.concat([folds, folds.assign(repeat=1)]).to_parquet(paths.folds)
+        for job in range(FOLDS):
+            own = paths.student(FOLDS + job)
+            shutil.copytree(paths.student((job + 1) % FOLDS).model, own.model, dirs_exist_ok=True)
+            write_array(own.validation, 1 - read_array(paths.student(job).validation))
+    assert found[0] == found[1]
 
 
 def test_forms_are_judged_by_the_runs_own_way_of_fitting_thresholds(tmp_path: Path, settings: Settings) -> None:

@@ -1,8 +1,10 @@
 """After a run: the student's smaller forms, each judged out of fold, and those shipped whose score holds.
 
 Every fold student is made smaller with nothing of its validation rows and predicts them; the forms are then scored as
-the student itself is. Only what stays within the bound is made of the student on all rows and shipped, with the
-thresholds of its own that it was judged by, and with the student's early exits where they fit.
+the student itself is. Under repeated folds those of the first repeat stand for the one student that is shipped: the
+mean of several would be another, better model. Only what stays within the bound is made of the student on all rows and
+shipped, with the thresholds of its own and the card's fewest and most labels that it was judged by, and with the
+student's early exits where they fit.
 """
 
 import sys
@@ -45,7 +47,7 @@ def run(paths: RunPaths, compress: Compress, stack: Stack, compute: Compute, see
     Args:
         paths: The run's files; the student must have been shipped.
         compress: Forms, their sizes and the bound.
-        stack: How thresholds are fitted and turned into decisions.
+        stack: How thresholds are fitted; the fewest and most labels are those of the student's card.
         compute: Threads.
         seed: The run's seed: it draws the calibration rows.
 
@@ -58,13 +60,14 @@ def run(paths: RunPaths, compress: Compress, stack: Stack, compute: Compute, see
     prepare(compute.threads, seed)
     need(paths.records, "clean", since="any more")
     need(paths.folds, "split", since="any more")
-    card, records, folds = read_card(shipped), read_records(paths.records, paths.labels), read_folds(paths.folds)
+    card, records = read_card(shipped), read_records(paths.records, paths.labels)
+    folds = read_folds(paths.folds).first_repeat()
     for job in range(folds.jobs):
         need(paths.student(job).model, f"distil --fold {job}", since="any more")
     targets, scored = records.targets(), folds.scored()
     forms = _out_of_fold(paths, records, folds, card, compress, seed)
     known = targets[scored] > 0
-    rule = DecisionRule(stack.threshold_prior, stack.min_labels, stack.max_labels, stack.thresholds)
+    rule = DecisionRule(stack.threshold_prior, card.min_labels, card.max_labels, stack.thresholds)
     judged = judge_forms(
         folds.out_of_fold([read_array(paths.student(job).validation) for job in range(folds.jobs)])[scored],
         forms,

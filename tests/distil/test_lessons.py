@@ -13,7 +13,7 @@ from polydx.distil.relations import distance_loss
 from polydx.distil.value_direction import ValueAndDirection
 from polydx.errors import UserError
 from polydx.model.classifier import TextClassifier
-from polydx.model.layers import Trace, trace
+from polydx.model.layers import LayerTrace, Trace, trace
 
 # Of two rows there is one distance, which equals its mean whatever it is.
 IDS = torch.tensor([[2, 7, 9, 3, 0], [2, 5, 6, 8, 3], [2, 10, 11, 3, 0]])
@@ -89,6 +89,32 @@ def test_every_lesson_teaches_the_student_and_not_the_teacher(teacher: TextClass
     assert not any("_teacher" in key for key in task.state_dict())
     task.train()
     assert not teacher.training
+
+
+def states(layer: LayerTrace) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return layer.query, layer.key, layer.value
+
+
+def test_under_autocast_lessons_are_computed_in_float32(teacher: TextClassifier) -> None:
+    for parameter in teacher.encoder.parameters():
+        # At first a BERT's tokens hardly tell each other apart.
+        torch.nn.init.normal_(parameter, std=0.5)
+    task, draw = lessons(teacher, (0, 1, 2), relations=1.0), torch.Generator().manual_seed(0)
+
+    def close_to(states: torch.Tensor) -> torch.Tensor:
+        return states + (0.005 * torch.randn(states.shape, generator=draw)).to(states.dtype)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        shown = task.show(IDS, MASK)
+        other = shown.layers[-1]
+        own = LayerTrace(close_to(other.query), close_to(other.key), close_to(other.value), other.hidden)
+        found = task(Trace(shown.embedded, (*shown.layers[:-1], own)), BATCH)
+    assert own.query.dtype == torch.bfloat16
+    query, key, value = ((mine.float(), its.float()) for mine, its in zip(states(own), states(other), strict=True))
+    attention = relation_loss((query[0], key[0]), (query[1], key[1]), MASK, 2)
+    values = relation_loss((value[0],) * 2, (value[1],) * 2, MASK, 2)
+    assert found.dtype == torch.float32
+    assert 0 < found.item() == pytest.approx((attention + values).item(), rel=1e-3)
 
 
 def test_a_layer_that_the_teacher_lacks_is_refused(teacher: TextClassifier) -> None:

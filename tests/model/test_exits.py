@@ -1,11 +1,13 @@
 """Exit rules by plain loops; rows that really leave get what the rule says; one knob; the file."""
 
 import copy
+import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import BertConfig, BertForSequenceClassification
 
 from polydx.errors import UserError
@@ -22,8 +24,8 @@ from polydx.model.exit_rules import (
     work_shares,
 )
 from polydx.model.exit_running import all_exits, run_with_exits
-from polydx.model.exit_speeds import SPEEDS, read_speed, save_speeds, speed_table
-from polydx.model.exits import Exits, load_exits, save_exits
+from polydx.model.exit_speeds import SPEEDS, SPEEDS_FILE, read_speed, save_speeds, speed_table
+from polydx.model.exits import EXITS_FILE, Exits, load_exits, save_exits
 from polydx.names import ExitRuleName
 
 LAYERS, LABELS, ROWS = 5, 3, 40
@@ -203,9 +205,11 @@ def test_saved_work_counts_long_records_for_what_they_cost() -> None:
 
 
 def test_cuts_decide_labels_as_often_as_their_rates() -> None:
-    probabilities = torch.rand(100, 2, generator=torch.Generator().manual_seed(0))
-    cuts = cuts_at_rates(probabilities, [0.25, 0.1])
-    assert (probabilities > cuts).sum(0).tolist() == [25, 10]
+    rates = [0.25, 0.1, 0.29, 0.004, 0.0, 1.0]
+    probabilities = torch.rand(100, len(rates), generator=torch.Generator().manual_seed(0))
+    cuts = cuts_at_rates(probabilities, rates)
+    assert (probabilities >= cuts).sum(0).tolist() == [25, 10, 29, 0, 0, 100]
+    assert not (torch.ones(len(rates)) >= cuts)[3:5].any(), "nor does any other row reach what none reaches"
 
 
 def test_exits_are_kept_beside_the_weights(exits: Exits, tmp_path: Path) -> None:
@@ -245,3 +249,47 @@ def test_a_student_without_exits_is_the_users_fault(tmp_path: Path) -> None:
     for read in (load_exits, lambda folder: read_speed(folder, "entropy", 0.0)):
         with pytest.raises(UserError, match=r"without early exits; train it with distil\.exits"):
             read(tmp_path)
+
+
+SETTINGS = {"bar": 0.5, "patience": 1, "saves": 0.1}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"cuts": [0.5',
+        "[]",
+        "null",
+        json.dumps({"cuts": [0.5]}),
+        json.dumps({"cuts": ["x"], "rules": {"entropy": {"0.1": SETTINGS}}}),
+        json.dumps({"cuts": [[0.5]], "rules": {"entropy": {"0.1": SETTINGS}}}),
+        json.dumps({"cuts": [0.5], "rules": {"patience": {"0.1": SETTINGS}}}),
+        json.dumps({"cuts": [0.5], "rules": {"entropy": {"0.1": {"bar": 0.5}}}}),
+        json.dumps({"cuts": [0.5], "rules": {"entropy": {"0.1": SETTINGS | {"bar": "x"}}}}),
+        json.dumps({"cuts": [0.5], "rules": {"entropy": {"fast": SETTINGS}}}),
+    ],
+)
+def test_damaged_settings_of_exits_are_the_users_fault(tmp_path: Path, content: str) -> None:
+    (tmp_path / SPEEDS_FILE).write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"exits\.json: holds no readable speeds \(\w+\); ship the student again"):
+        read_speed(tmp_path, "entropy", 0.1)
+
+
+def test_damaged_exits_are_the_users_fault(exits: Exits, tmp_path: Path) -> None:
+    save_exits(exits, tmp_path)
+    file = tmp_path / EXITS_FILE
+    whole, weights = file.read_bytes(), exits.state_dict()
+    damages = [b"", b"no weights", whole[:100], whole[:-1]]
+    for wrong in (
+        {"other": weights["heads.0.weight"]},
+        {**weights, "heads.0.weight": torch.zeros(LABELS)},
+        {**weights, "heads.1.weight": weights["heads.1.weight"][:, :2].contiguous()},
+        {key: weight for key, weight in weights.items() if key != "heads.2.bias"},
+    ):
+        save_file(wrong, file)
+        damages.append(file.read_bytes())
+    assert len(damages) == 8
+    for damage in damages:
+        file.write_bytes(damage)
+        with pytest.raises(UserError, match=r"holds no readable exits \(\w+\); ship the student again"):
+            load_exits(tmp_path)

@@ -13,6 +13,7 @@ import torch
 from sklearn.metrics import f1_score
 
 from polydx.artifacts import Floats, read_array, read_json, write_array
+from polydx.cli import main
 from polydx.config import Compute, Distil, Lessons
 from polydx.contest.records import LABELS, TEST, TRAIN, UNLABELLED, read_records
 from polydx.distil.teaching import weighted_mean
@@ -27,6 +28,7 @@ from polydx.stages import s7_distil, teachers
 from polydx.stages.students import chain_of, new_students
 from small_runs import FOLDS, PARTS, small_run, written
 
+SMOKE = Path(__file__).parents[2] / "configs" / "smoke.yaml"
 MEMBERS = ("one", "two")
 KINDS = ("training", "validation", "test", "unlabelled")
 NO_LESSONS = Lessons(
@@ -226,6 +228,22 @@ def test_a_planted_leak_in_its_own_fold_weighs_no_teacher_of_a_folds_student(pat
     for fold in (0, 2, None):
         assert weights(fold)[0] == clean[fold][0]
         assert weights(fold)[1] > clean[fold][1]
+
+
+def test_a_student_that_weighs_by_score_needs_every_folds_teachers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = RunPaths("smoke")
+    made = [paths.records, paths.folds, paths.encoder("small_bert") / "made"]
+    for member in ("bert_fgm", "ernie_pgd", "linear"):
+        made += [paths.fold_model(member, 1, 0).report, paths.fold_model(member, 1, 0).training]
+    for file in made:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert main(["distil", "--config", str(SMOKE), "--fold", "0", "distil.teachers=by_score"]) == 2
+    expected = "report.json: is not there yet; run polydx finetune --member bert_fgm --fold 1 --round 1 first"
+    assert expected in capsys.readouterr().err
 
 
 def test_neither_labels_nor_answers_of_its_own_fold_weigh_a_folds_teachers(paths: RunPaths) -> None:

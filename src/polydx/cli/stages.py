@@ -160,7 +160,9 @@ def distil(
     job = None if fold == ALL_ROWS else check_fold(settings, int(fold))
     need_records(paths, folds=True)
     need_encoder(paths, settings.distil.encoder)
-    need_teachers(paths, settings, jobs if job is None else [job])
+    # Teachers' scores are those of all folds.
+    every_fold = settings.distil.teachers == "by_score"
+    need_teachers(paths, settings, jobs if job is None or every_fold else [job])
     from polydx.stages import s7_distil
 
     s7_distil.run(

@@ -201,6 +201,10 @@ def _distil_contradictions(settings: Settings, known: str) -> Iterator[tuple[Key
         if name is not None and name not in alike:
             fix = f"choose a member on distil.encoder {distil.encoder!r}: " + (", ".join(alike) or "there is none")
             yield key, f"is {name!r}", fix
+    shown = settings.members.get(lessons.teacher or "")
+    if isinstance(shown, TransformerMember) and shown.long_records.performer_features is not None:
+        problem = f"is {lessons.teacher!r}, but lessons ignore its long_records.performer_features: exact attention"
+        yield ("distil", "lessons", "teacher"), problem, "choose a member without them, or switch the lessons off"
     for name in distil.teacher_weights:
         if name not in settings.members:
             fix = "choose one of: " + ", ".join(settings.members)

@@ -25,6 +25,7 @@ def joint_loss(exits: Sequence[Tensor], taught: Callable[[Tensor], Tensor]) -> T
 def self_loss(exits: Sequence[Tensor], last: Tensor) -> Tensor:
     """Self-distillation (FastBERT, Liu 2020): KL(last || exit) of each label, sum over exits, mean over rows, labels.
 
+    FastBERT's code takes this direction, as soft targets do; its paper prints the student first, KL(exit || last).
     No gradient flows into the last exit. FastBERT freezes the trunk for it; hand in exits of detached states.
 
     Args:

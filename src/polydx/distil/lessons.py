@@ -4,6 +4,7 @@ Hidden states would fill the disk, so unlike logits they are computed again in e
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -97,9 +98,13 @@ class HiddenLessons(nn.Module):
         return trace(self._teacher[0].encoder, input_ids, attention_mask)
 
     def forward(self, student: Trace, batch: dict[str, Tensor]) -> Tensor:
-        """Scalar loss of one batch, from what the student's layers made of it."""
-        mask = batch["attention_mask"]
-        teacher = self.show(batch["input_ids"], mask)
+        """Scalar loss of one batch, float32, from what the student's layers made of it, in whatever precision."""
+        teacher = self.show(batch["input_ids"], batch["attention_mask"])
+        # Near its end a lesson is what is left of large numbers that all but agree: in bf16, rounding alone.
+        with _full_precision(student.embedded.device.type):
+            return self._loss(_in_float32(student), _in_float32(teacher), batch["attention_mask"])
+
+    def _loss(self, student: Trace, teacher: Trace, mask: Tensor) -> Tensor:
         learns = student.layers[: len(self.layers)]
         teaches = [teacher.layers[number] for number in self.layers]
         terms = [
@@ -165,3 +170,17 @@ class HiddenLessons(nn.Module):
             (self.weights.angle, angle_loss),
         )
         return [weight * loss(own, other) for weight, loss in losses if weight]
+
+
+def _full_precision(device: str) -> AbstractContextManager[object]:
+    """Autocast off, on the kinds of device that have it."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
+def _in_float32(shown: Trace) -> Trace:
+    """The same states in float32."""
+    layers = (
+        LayerTrace(layer.query.float(), layer.key.float(), layer.value.float(), layer.hidden.float())
+        for layer in shown.layers
+    )
+    return Trace(shown.embedded.float(), tuple(layers))

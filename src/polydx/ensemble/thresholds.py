@@ -18,9 +18,9 @@ from polydx.judge.metrics import Mask, Scores
 from polydx.names import ThresholdMethod
 
 _SMALLEST = 1e-6
+"""Margins divide by no smaller threshold."""
 _BLOCK_CELLS = 1_000_000
 """Cells that are ranked at a time, so that ranking takes little memory beside a large table."""
-"""Margins divide by no smaller threshold."""
 
 
 @dataclass(frozen=True)

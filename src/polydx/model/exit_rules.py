@@ -18,6 +18,9 @@ KINDS: tuple[ExitRuleName, ...] = get_args(ExitRuleName)
 _BISECTIONS = 30
 """Of [0, 1]: bars of early layers lie close together."""
 
+_NEVER_DECIDED = 2.0
+"""A threshold that no probability reaches; JSON knows no infinity."""
+
 
 @dataclass(frozen=True)
 class ExitRule:
@@ -149,10 +152,14 @@ def set_speed(kind: ExitRuleName, speed: float, probabilities: Tensor, cuts: Ten
 
 
 def cuts_at_rates(probabilities: Tensor, rates: Sequence[float]) -> Tensor:
-    """Thresholds at which each label is decided as often as its rate: `[labels]` from `[rows, labels]`."""
+    """Thresholds from which on each label is decided as often as its rate: `[labels]` from `[rows, labels]`.
+
+    Of k rows to decide, rounded, the threshold is the k-th highest probability: rows that tie with it are decided too.
+    Where no row is to be decided, it is above every probability.
+    """
     ranked = probabilities.sort(dim=0, descending=True).values
-    places = (torch.tensor(rates) * len(ranked)).long().clamp(0, len(ranked) - 1)
-    cuts: Tensor = ranked.gather(0, places[None])[0]
+    counts = (torch.tensor(rates, dtype=torch.float64) * len(ranked)).round().long().clamp(0, len(ranked))
+    cuts: Tensor = torch.cat([torch.full_like(ranked[:1], _NEVER_DECIDED), ranked]).gather(0, counts[None])[0]
     return cuts
 
 
