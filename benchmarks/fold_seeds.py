@@ -2,11 +2,11 @@
 
     python benchmarks/fold_seeds.py configs/ohsumed.yaml contest.folder=data/ohsumed --seeds 3 --peer-score 0.625
 
-Seed 0 is the configuration's own run; seed K is the run NAME_seedK with `run.seed=K`, which deals the folds, weights
-and batches anew, and without the student, which costs time: it is then missing among the inputs and, where
-`stack.fuse_student` is on, among what is fused. Runs are made one after another by `polydx run`; stopped and started
-again, this goes on where it was. A run that was finished with the same settings is read as it is, whatever code it was
-made with: remove its folder under submissions/ to have it made again.
+Number 0 is the configuration's own run, with its own seed; number K is the run NAME_seedK with `run.seed` K above that,
+which deals the folds, weights and batches anew, and without the student, which costs time: it is then missing among the
+inputs and, where `stack.fuse_student` is on, among what is fused. Runs are made one after another by `polydx run`;
+stopped and started again, this goes on where it was. A run that was finished with the same settings is read as it is,
+whatever code it was made with: remove its folder under submissions/ to have it made again.
 
 The table has a line for each seed: the final choice's macro-F1, nested, out of fold; that on the test rows; the gap,
 out of fold minus test; and the best single input. The last line is JSON: `macro_f1` is the mean of the final scores,
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from polydx.artifacts import read_json
-from polydx.config import Settings
+from polydx.config import Run, Settings
 from polydx.errors import UserError
 from polydx.judge.entries import GAP
 from polydx.paths import RunPaths
@@ -55,11 +55,11 @@ class SeedScore:
     single_macro_f1: float
 
 
-def seed_overrides(name: str, seed: int) -> list[str]:
-    """The settings that make a seed's run of the configuration's run `name`."""
-    if seed == 0:
-        return ["run.seed=0"]
-    return [f"run.name={name}_seed{seed}", f"run.seed={seed}", "distil.enabled=false"]
+def seed_overrides(own: Run, number: int) -> list[str]:
+    """The settings that make of the configuration's own run that of another seed; none for number 0."""
+    if number == 0:
+        return []
+    return [f"run.name={own.name}_seed{number}", f"run.seed={own.seed + number}", "distil.enabled=false"]
 
 
 def read_score(card: Json) -> SeedScore:
@@ -137,20 +137,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings of every run")
-    parser.add_argument("--seeds", type=int, default=3, choices=range(1, 100), metavar="N", help="how many, from 0")
+    parser.add_argument(
+        "--seeds", type=int, default=3, choices=range(1, 100), metavar="N", help="how many, its own first"
+    )
     parser.add_argument("--peer-score", type=float, help="the peer's macro-F1 out of fold")
     options = parser.parse_intermixed_args()
     try:
-        name = load_settings(options.config, options.overrides).run.name
+        own = load_settings(options.config, options.overrides).run
         scores = []
-        for seed in range(options.seeds):
-            paths = finish(options.config, [*options.overrides, *seed_overrides(name, seed)])
+        for number in range(options.seeds):
+            paths = finish(options.config, [*options.overrides, *seed_overrides(own, number)])
             scores.append(read_score(read_json(paths.scores)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print("\n".join(table(scores, options.peer_score)))
-    print(json.dumps(summarise(name, scores, options.peer_score)))
+    print(json.dumps(summarise(own.name, scores, options.peer_score)))
     return 0
 
 

@@ -11,11 +11,13 @@ is the best single input, with which every other one is compared, as with the pl
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from polydx.artifacts import read_json
 from polydx.ensemble.fusions import MEAN
+from polydx.errors import UserError
 from polydx.paths import RunPaths
-from polydx.report.card import ScoreLine, score_lines
+from polydx.report.card import Json, ScoreLine, score_lines
 
 HEADINGS = ("entry", "nested", "un-nested", "test", "− mean", "− best single")
 
@@ -47,18 +49,33 @@ def _scored(value: float | None, interval: tuple[float, float] | None, *, sign: 
     return f"{value:{sign}.3f} ({low} to {high})"
 
 
-def main() -> None:
-    """Read, print."""
+def read_card(source: Path) -> Json:
+    """A finished run's score card.
+
+    Raises:
+        UserError: There is none, or one of an earlier version.
+    """
+    if not source.is_file():
+        raise UserError(str(source), "there is no such file", "finish the run first")
+    card: Json = read_json(source)
+    if "minus_best_single" not in card["final"]:
+        raise UserError(str(source), "was written before differences were kept", "run it again, its models are kept")
+    return card
+
+
+def main() -> int:
+    """Read, print; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="name of a finished run under submissions/")
-    source = RunPaths(parser.parse_args().run).scores
-    if not source.is_file():
-        sys.exit(f"{source}: there is no such file; finish the run first")
-    card = read_json(source)
-    if "minus_best_single" not in card["final"]:
-        sys.exit(f"{source}: was written before differences were kept; run it again, its models are kept")
+    run = parser.parse_args().run
+    try:
+        card = read_card(RunPaths(run).scores)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print("\n".join(fusion_table(score_lines(card), card["best_single"])))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -20,6 +20,7 @@ thresholds and label counts reach alone. The last line is JSON.
 import argparse
 import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ import numpy.typing as npt
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
 from polydx.artifacts import Floats
+from polydx.contest.files import opening
 from polydx.ensemble.cuts import best_cuts
 from polydx.ensemble.neighbours import Numbers, fold_safe_rates, run_rates, unlabelled_rates
 from polydx.ensemble.odds import logit, probability
@@ -34,6 +36,7 @@ from polydx.ensemble.record_features import no_features
 from polydx.ensemble.runs import find_runs
 from polydx.ensemble.stack_columns import StackInputs
 from polydx.ensemble.stacking import StackerRecipe, fit_stacker
+from polydx.errors import UserError
 from polydx.judge.metrics import Mask, Scores, macro_f1, micro_f1
 from polydx.judge.nested import cross_fitted_decisions
 from polydx.progress import Reporter
@@ -49,9 +52,15 @@ PERMUTATION_SEED = 0
 
 
 def read_contest(folder: Path) -> tuple[Numbers, Mask]:
-    """Record numbers, increasing, and official labels `[records, labels]`."""
-    official = folder.joinpath("labels.txt").read_text(encoding="utf-8").split()
-    with folder.joinpath("label_sets.csv").open(encoding="utf-8") as file:
+    """Record numbers, increasing, and official labels `[records, labels]`.
+
+    Raises:
+        UserError: One of the two files can't be read.
+    """
+    names, sets = folder / "labels.txt", folder / "label_sets.csv"
+    with opening(names, "DATA_FOLDER"):
+        official = names.read_text(encoding="utf-8").split()
+    with opening(sets, "DATA_FOLDER"), sets.open(encoding="utf-8") as file:
         rows = [(int(row["emr_id"][2:]), set(row["diagnosis"].split("|"))) for row in csv.DictReader(file)]
     rows.sort(key=lambda row: row[0])
     targets = np.array([[name in labels for name in official] for _, labels in rows])
@@ -143,15 +152,19 @@ def one_dealing(
     return probabilities, decided, threshold_folds
 
 
-def main() -> None:
-    """Score the predictors over several fold seeds."""
+def main() -> int:
+    """Score the predictors over several fold seeds; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    numbers, targets = read_contest(options.folder)
+    try:
+        numbers, targets = read_contest(options.folder)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     recipe = StackerRecipe(60, 0.03, 7, 40, 50, options.threads, 0)
     scores: dict[str, list[float]] = {}
     micro: dict[str, list[float]] = {}
@@ -189,7 +202,8 @@ def main() -> None:
             }
         )
     )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -26,7 +26,7 @@ from polydx.ensemble.thresholds import DecisionRule
 from polydx.errors import UserError
 from polydx.judge.folds import read_folds
 from polydx.judge.metrics import Mask, macro_f1
-from polydx.paths import ALL_ROWS, FoldFiles, RunPaths
+from polydx.paths import ALL_ROWS, FoldFiles, RunPaths, need
 from polydx.resolve import load_settings
 from polydx.score import true_targets
 from polydx.stages.stack_inputs import input_files
@@ -87,6 +87,11 @@ def main() -> int:
         truth = settings.contest.truth
         if truth is None:
             raise UserError(str(paths.settings), "has no contest.truth", "name a run whose test labels are known")
+        need(paths.records, "clean")
+        need(paths.folds, "split")
+        need(paths.ledger, "stack")
+        if settings.distil.enabled:
+            need(paths.student(ALL_ROWS).test, f"distil --fold {ALL_ROWS}")
         answers = true_targets(paths, settings.contest, settings.contest.folder / truth)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

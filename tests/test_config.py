@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from polydx.config import Encoder, LinearMember, Section, Settings, TransformerMember, sections
+from polydx.errors import UserError
 from polydx.resolve import load_settings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -74,3 +75,27 @@ def test_settings_are_frozen() -> None:
     settings = load_settings(CONFIGS / "smoke.yaml")
     with pytest.raises(ValueError, match="frozen"):
         settings.run.seed = 1  # type: ignore[misc]
+
+
+def test_a_teacher_whose_own_attention_lessons_would_not_show_is_refused() -> None:
+    performer, hint = "members.bert_fgm.long_records.performer_features=16", "distil.lessons.hint=1.0"
+    assert load_settings(CONFIGS / "smoke.yaml", [performer]).distil.start == "bert_fgm", "its weights may be had"
+    load_settings(CONFIGS / "smoke.yaml", ["distil.lessons.teacher=bert_fgm", hint])
+    problem = r"distil\.lessons\.teacher: is 'bert_fgm', but lessons ignore its long_records\.performer_features"
+    with pytest.raises(UserError, match=problem):
+        load_settings(CONFIGS / "smoke.yaml", [performer, "distil.lessons.teacher=bert_fgm", hint])
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("stack.neighbour_widths=[3, 10, 3]", "names 3 twice: keep one of them"),
+        ("stack.candidates=[mean, weighted, mean]", "names mean twice: keep one of them"),
+        ("submit.label_delimiter=''", "String should have at least 1 character"),
+        ('submit.label_delimiter="\\r"', "String should match pattern"),
+        ('submit.label_delimiter="\\n"', "String should match pattern"),
+    ],
+)
+def test_values_that_no_stage_can_use_are_refused(override: str, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        load_settings(CONFIGS / "smoke.yaml", [override])

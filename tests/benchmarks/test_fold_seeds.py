@@ -38,7 +38,7 @@ def card(seed, final, test):
 
 def finish_by_hand(fold_seeds, seed, final, test):
     """Lay down what a finished run of the smoke contest leaves to read."""
-    overrides = fold_seeds.seed_overrides("smoke", seed)
+    overrides = fold_seeds.seed_overrides(load_settings(SMOKE).run, seed)
     settings = load_settings(SMOKE, overrides)
     paths = RunPaths(settings.run.name)
     write_json(paths.scores, card(seed, final, test))
@@ -75,16 +75,35 @@ def test_without_test_labels_or_a_peer(fold_seeds):
 
 
 def test_each_seed_has_a_run_of_its_own(fold_seeds):
-    settings = [load_settings(SMOKE, fold_seeds.seed_overrides("smoke", seed)) for seed in (0, 2)]
+    own = load_settings(SMOKE)
+    settings = [load_settings(SMOKE, fold_seeds.seed_overrides(own.run, number)) for number in (0, 2)]
     assert [each.run.name for each in settings] == ["smoke", "smoke_seed2"]
     assert [each.run.seed for each in settings] == [0, 2]
     assert [each.distil.enabled for each in settings] == [True, False]
+    assert settings[0] == own
+
+
+def test_the_first_run_is_the_configurations_own_whatever_its_seed(fold_seeds, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for seed, name, student in ((5, "smoke", True), (6, "smoke_seed1", False)):
+        settings = load_settings(SMOKE, ["run.seed=5"])
+        changed = settings.model_copy(
+            update={
+                "run": settings.run.model_copy(update={"name": name, "seed": seed}),
+                "distil": settings.distil.model_copy(update={"enabled": student}),
+            }
+        )
+        write_json(RunPaths(name).scores, card(seed, 0.6, None))
+        write_settings(changed, RunPaths(name).submission / "settings.json")
+    # An unfinished run would be made, which takes longer than a test may and fails without a contest.
+    status, lines = start(fold_seeds, monkeypatch, capsys, "run.seed=5", "--seeds", "2")
+    assert status == 0 and json.loads(lines[-1])["seeds"] == [5, 6]
 
 
 def test_a_run_with_other_settings_or_without_scores_is_not_finished(fold_seeds, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     paths = finish_by_hand(fold_seeds, 1, 0.6, None)
-    overrides = fold_seeds.seed_overrides("smoke", 1)
+    overrides = fold_seeds.seed_overrides(load_settings(SMOKE).run, 1)
     assert fold_seeds.is_finished(paths, load_settings(SMOKE, overrides))
     assert not fold_seeds.is_finished(paths, load_settings(SMOKE, [*overrides, "stack.trees=6"]))
     paths.scores.unlink()
@@ -98,7 +117,7 @@ def test_an_unfinished_run_is_made_by_the_program_whose_failure_ends_it(fold_see
     with (paths.root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(SystemExit, match="the run smoke_seed1 ended with exit status 2"):
-            fold_seeds.finish(SMOKE, fold_seeds.seed_overrides("smoke", 1))
+            fold_seeds.finish(SMOKE, fold_seeds.seed_overrides(load_settings(SMOKE).run, 1))
     assert "another run of this name is at work" in capfd.readouterr().err
 
 

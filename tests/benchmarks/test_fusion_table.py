@@ -1,5 +1,9 @@
 """The table of fusions, read from a score card."""
 
+import sys
+
+from polydx.artifacts import write_json
+from polydx.paths import RunPaths
 from polydx.report.card import score_lines
 
 
@@ -39,3 +43,17 @@ def test_the_best_single_the_fusions_and_the_choice(benchmark_module):
         "| **final** | 0.600 (0.580 to 0.620) | 0.605 | 0.620 (0.590 to 0.650) |"
         " +0.040 (+0.030 to +0.050) | +0.050 (+0.040 to +0.060) |",
     ]
+
+
+def test_a_run_without_a_card_or_with_an_old_one_is_named(benchmark_module, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fusion_table.py", "tiny"])
+    main, source = benchmark_module("fusion_table").main, RunPaths("tiny").scores
+    assert main() == 2
+    assert capsys.readouterr().err == f"error: {source}: there is no such file; finish the run first\n"
+    write_json(source, {"final": {}})
+    assert main() == 2
+    assert "was written before differences were kept; run it again" in capsys.readouterr().err
+    write_json(source, CARD | {"best_single": "linear.round0"})
+    assert main() == 0
+    assert capsys.readouterr().out.startswith("| entry |")

@@ -1,6 +1,7 @@
 """Submissions: what is written is read back; a fault planted between is caught and leaves nothing."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,50 @@ def test_any_ids_and_labels_survive(tmp_path_factory: pytest.TempPathFactory, da
             assert list(read_label_sets(target, "|").items()) == list(zip(ids, expected, strict=True))
 
 
-def test_a_delimiter_inside_a_label_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"submit.label_delimiter: ',' stands in the label"):
-        write_submission(tmp_path / "s.csv", "csv_labels", IDS, LABELS, DECISIONS, PROBABILITIES, ",")
+def test_a_table_of_probabilities_takes_no_memory_of_its_size(tmp_path: Path) -> None:
+    rows, labels = 1000, 100
+    probabilities = np.random.default_rng(0).random((rows, labels), dtype=np.float32)
+    ids, names = [f"r{row}" for row in range(rows)], [f"l{label}" for label in range(labels)]
+    tracemalloc.start()
+    write_submission(tmp_path / "s.csv", "csv_probabilities", ids, names, probabilities > 0.5, probabilities, "|")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The decisions, one byte a cell, are an argument; a text of all cells would have nine bytes each.
+    assert peak < 4 * probabilities.size
+    assert len((tmp_path / "s.csv").read_text(encoding="utf-8").splitlines()) == rows + 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "delimiter", "problem"),
+    [
+        (LABELS, ",", "',' stands in the label"),
+        (("a;", "b", "c"), ";;", "';;' can't be told from the labels that it joins in the record 'ZY1'"),
+        (LABELS, "\r", r"'\\r' is empty or breaks the line"),
+        (LABELS, "\n", r"'\\n' is empty or breaks the line"),
+        (LABELS, "", "'' is empty or breaks the line"),
+    ],
+)
+def test_a_delimiter_that_does_not_part_labels_is_refused(
+    tmp_path: Path, labels: tuple[str, ...], delimiter: str, problem: str
+) -> None:
+    with pytest.raises(UserError, match=f"submit.label_delimiter: {problem}"):
+        write_submission(tmp_path / "s.csv", "csv_labels", IDS, labels, DECISIONS, PROBABILITIES, delimiter)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_delimiter_that_shares_characters_with_labels_may_part_them_all_the_same(tmp_path: Path) -> None:
+    write_submission(tmp_path / "s.csv", "csv_labels", IDS, ("a", "b;", ";c"), DECISIONS, PROBABILITIES, ";;")
+    assert read_label_sets(tmp_path / "s.csv", ";;") == {"ZY1": ("a", ";c"), 'Z"Y,2': (), "ZY3": ("b;",)}
+
+
+def plant_in_rows(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    """Write the table of probabilities with a fault in its cells."""
+    honest = writers._probability_rows
+    monkeypatch.setattr(
+        writers,
+        "_probability_rows",
+        lambda *arguments: ([cell.replace(old, new) for cell in row] for row in honest(*arguments)),
+    )
 
 
 @pytest.mark.parametrize("format_", ["json_labels", "csv_labels", "csv_probabilities"])
@@ -67,20 +108,32 @@ def test_a_delimiter_inside_a_label_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_says_something_else_gets_no_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str, old: str, new: str
 ) -> None:
-    for name in ("_json", "_label_rows", "_probability_rows"):
+    for name in ("_json", "_label_rows"):
         honest = getattr(writers, name)
         monkeypatch.setattr(writers, name, lambda *arguments, honest=honest: honest(*arguments).replace(old, new))
+    plant_in_rows(monkeypatch, old, new)
     target = tmp_path / f"s{SUFFIXES[format_]}"  # type: ignore[index]
     with pytest.raises(RuntimeError, match="read back"):
         write_submission(target, format_, IDS, LABELS, DECISIONS, PROBABILITIES, "|")  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 
-def test_a_changed_figure_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = writers._probability_rows
-    monkeypatch.setattr(writers, "_probability_rows", lambda *arguments: honest(*arguments).replace("0.25", "0.26"))
+@pytest.mark.parametrize("new", ["0.26", "nan"])
+def test_a_changed_figure_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: str) -> None:
+    plant_in_rows(monkeypatch, "0.250000", new)
     with pytest.raises(RuntimeError, match="probabilities read back"):
         write_submission(tmp_path / "s.csv", "csv_probabilities", IDS, LABELS, DECISIONS, PROBABILITIES, "|")
+
+
+@pytest.mark.parametrize(
+    ("kept", "problem"), [(slice(0, 3), "ids"), (slice(1, None), "labels"), (slice(0, 0), "labels")]
+)
+def test_a_lost_row_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: slice, problem: str) -> None:
+    honest = writers._probability_rows
+    monkeypatch.setattr(writers, "_probability_rows", lambda *arguments: list(honest(*arguments))[kept])
+    with pytest.raises(RuntimeError, match=f"the {problem} read back"):
+        write_submission(tmp_path / "s.csv", "csv_probabilities", IDS, LABELS, DECISIONS, PROBABILITIES, "|")
+    assert not list(tmp_path.iterdir())
 
 
 def test_arrays_that_do_not_fit_are_refused(tmp_path: Path) -> None:

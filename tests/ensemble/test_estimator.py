@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.sparse import coo_array, csc_matrix, csr_matrix
 from sklearn.datasets import make_classification
 from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -73,6 +74,15 @@ def test_the_expected_failures_pass_where_the_columns_are_the_labels():
         found = ThresholdClassifier().fit(table, truth).predict(table)
         np.testing.assert_array_equal(found, wanted)
         assert found.shape == targets.shape
+
+
+@pytest.mark.parametrize("form", [csr_matrix, csc_matrix, coo_array])
+def test_sparse_labels_are_the_same_labels(form):
+    probabilities, targets = problem()
+    wanted = ThresholdClassifier().fit(probabilities, targets)
+    found = ThresholdClassifier().fit(probabilities, form(targets.astype(int)))
+    np.testing.assert_array_equal(found.thresholds_, wanted.thresholds_)
+    np.testing.assert_array_equal(found.predict(probabilities), wanted.predict(probabilities))
 
 
 def test_it_ends_a_stack_of_scikit_learns():

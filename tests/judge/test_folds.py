@@ -24,12 +24,17 @@ def random_targets(rows=400, labels=6, seed=0):
     scheme=st.sampled_from(["stratified", "repeated", "plain", "holdout"]),
     folds=st.integers(2, 5),
     group_count=st.integers(20, 60),
+    share=st.floats(0.001, 0.999),
 )
-def test_groups_never_straddle_and_every_row_is_validated_once_a_repeat(seed, scheme, folds, group_count):
+def test_groups_never_straddle_and_every_row_is_validated_once_a_repeat(seed, scheme, folds, group_count, share):
     draw = np.random.default_rng(seed)
     targets = (draw.random((80, 4)) < 0.2).astype(np.float32)
     groups = draw.integers(0, group_count, 80)
-    made = deal(targets, groups, scheme=scheme, folds=folds, seed=seed)
+    try:
+        made = deal(targets, groups, scheme=scheme, folds=folds, holdout_share=share, seed=seed)
+    except UserError as error:
+        assert error.place == "split.holdout_share" and scheme == "holdout" and not 0.15 < share < 0.85
+        return
     assert made.jobs == {"holdout": 1, "repeated": 2 * folds}.get(scheme, folds)
     for job in range(made.jobs):
         assert made.validation(job).any() and made.training(job).any()
@@ -98,6 +103,16 @@ def test_other_rows_are_averaged_over_as_many_models_as_those_out_of_fold():
 def test_more_folds_than_groups_is_the_users_fault():
     with pytest.raises(UserError, match=r"5 folds of 3 groups.*fewer folds"):
         deal(random_targets(rows=9), np.repeat([0, 1, 2], 3))
+
+
+@pytest.mark.parametrize(
+    ("share", "rows", "use"),
+    [(0.97, 30, "learn from"), (0.95, 30, "learn from"), (0.02, 30, "validate"), (0.2, 1, "learn from")],
+)
+def test_a_share_that_leaves_one_side_empty_is_the_users_fault(share, rows, use):
+    problem = rf"split.holdout_share: {share} of {rows} groups of records leaves nothing to {use}; choose a share"
+    with pytest.raises(UserError, match=problem):
+        deal(random_targets(rows), scheme="holdout", holdout_share=share)
 
 
 def test_an_unknown_job_is_refused():

@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -41,28 +42,28 @@ def write_submission(
         label_delimiter: What joins the labels in `csv_labels`.
 
     Raises:
-        UserError: A label holds the delimiter.
+        UserError: The delimiter is empty, breaks the line, stands in a label, or can't be told from the labels that
+            it joins.
         ValueError: The arrays don't fit the ids and labels, an id stands twice, or a probability is none.
         RuntimeError: The file read back isn't what was meant.
     """
     _check_arrays(ids, label_names, decisions, probabilities)
-    if format_ == "csv_labels":
-        _check_delimiter(label_names, label_delimiter)
     if format_ == "csv_probabilities":
-        text = _probability_rows(ids, label_names, probabilities)
-    else:
-        sets = {
-            id_: [name for name, chosen in zip(label_names, row, strict=True) if chosen]
-            for id_, row in zip(ids, decisions, strict=True)
-        }
-        text = _json(sets) if format_ == "json_labels" else _label_rows(sets, label_delimiter)
+        with replacing(target) as temporary:
+            _write_probabilities(temporary, _probability_rows(ids, label_names, probabilities))
+            _validate_probabilities(temporary, target, ids, label_names, probabilities)
+        return
+    sets = {
+        id_: [name for name, chosen in zip(label_names, row, strict=True) if chosen]
+        for id_, row in zip(ids, decisions, strict=True)
+    }
+    if format_ == "csv_labels":
+        _check_delimiter(label_names, sets, label_delimiter)
+    text = _json(sets) if format_ == "json_labels" else _label_rows(sets, label_delimiter)
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
         written = temporary.read_bytes().decode("utf-8")
-        if format_ == "csv_probabilities":
-            _validate_probabilities(written, target, ids, label_names, probabilities)
-        else:
-            _validate_labels(written, target, ids, label_names, decisions, label_delimiter)
+        _validate_labels(written, target, ids, label_names, decisions, label_delimiter)
 
 
 def _check_arrays(
@@ -75,18 +76,29 @@ def _check_arrays(
         )
     if len(set(ids)) != len(ids) or len(set(label_names)) != len(label_names):
         raise ValueError("an id or a label stands twice")
-    if not ((probabilities >= 0.0) & (probabilities <= 1.0)).all():
+    # The least and the largest, for a comparison of every value would be an array of the table's size; NaN is both.
+    if not (probabilities.min(initial=0.0) >= 0.0 and probabilities.max(initial=1.0) <= 1.0):
         raise ValueError("a probability is NaN or outside [0, 1]")
 
 
-def _check_delimiter(label_names: Sequence[str], delimiter: str) -> None:
+def _check_delimiter(label_names: Sequence[str], sets: Mapping[str, list[str]], delimiter: str) -> None:
+    problem = _delimiter_problem(label_names, sets, delimiter)
+    if problem is not None:
+        fix = "choose a delimiter of characters that no label holds"
+        raise UserError("submit.label_delimiter", f"{delimiter!r} {problem}", fix)
+
+
+def _delimiter_problem(label_names: Sequence[str], sets: Mapping[str, list[str]], delimiter: str) -> str | None:
+    if not delimiter or "\r" in delimiter or "\n" in delimiter:
+        return "is empty or breaks the line"
     for name in label_names:
-        if not delimiter or delimiter in name:
-            raise UserError(
-                "submit.label_delimiter",
-                f"{delimiter!r} stands in the label {shown(name)}",
-                "choose a delimiter that no label holds",
-            )
+        if delimiter in name:
+            return f"stands in the label {shown(name)}"
+    for id_, labels in sets.items():
+        # Between "a;" and "b", ";;" is found a character too early.
+        if labels and delimiter.join(labels).split(delimiter) != labels:
+            return f"can't be told from the labels that it joins in the record {shown(id_)}"
+    return None
 
 
 def _json(sets: dict[str, list[str]]) -> str:
@@ -97,9 +109,15 @@ def _label_rows(sets: dict[str, list[str]], delimiter: str) -> str:
     return _csv([CSV_LABELS_HEADER, *((id_, delimiter.join(labels)) for id_, labels in sets.items())])
 
 
-def _probability_rows(ids: Sequence[str], label_names: Sequence[str], probabilities: Floats) -> str:
-    rows = ((id_, *(f"{value:.{DECIMALS}f}" for value in row)) for id_, row in zip(ids, probabilities, strict=True))
-    return _csv([("id", *label_names), *rows])
+def _probability_rows(ids: Sequence[str], label_names: Sequence[str], probabilities: Floats) -> Iterator[Sequence[str]]:
+    yield "id", *label_names
+    for id_, row in zip(ids, probabilities, strict=True):
+        yield id_, *(f"{value:.{DECIMALS}f}" for value in row.tolist())
+
+
+def _write_probabilities(file: Path, rows: Iterator[Sequence[str]]) -> None:
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        csv.writer(opened, lineterminator="\n").writerows(rows)
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> str:
@@ -130,11 +148,16 @@ def _validate_labels(
 
 
 def _validate_probabilities(
-    text: str, target: Path, ids: Sequence[str], label_names: Sequence[str], probabilities: Floats
+    file: Path, target: Path, ids: Sequence[str], label_names: Sequence[str], probabilities: Floats
 ) -> None:
-    header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    if header != ["id", *label_names] or [row[0] for row in rows] != list(ids):
-        raise RuntimeError(f"{target}: the ids or labels read back aren't the test's")
-    read_back = np.array([[float(value) for value in row[1:]] for row in rows])
-    if read_back.shape != probabilities.shape or np.abs(read_back - probabilities).max(initial=0.0) > 10.0**-DECIMALS:
-        raise RuntimeError(f"{target}: the probabilities read back aren't those written")
+    with file.open(encoding="utf-8", newline="") as opened:
+        rows = csv.reader(opened, strict=True)
+        if next(rows, None) != ["id", *label_names]:
+            raise RuntimeError(f"{target}: the labels read back aren't the official ones")
+        for row, id_, meant in zip_longest(rows, ids, probabilities):
+            if row is None or row[:1] != [id_]:
+                raise RuntimeError(f"{target}: the ids read back aren't the test's")
+            read_back = np.array([float(value) for value in row[1:]])
+            # Not by what is larger: a comparison with NaN is false.
+            if read_back.shape != meant.shape or not np.abs(read_back - meant).max(initial=0.0) <= 10.0**-DECIMALS:
+                raise RuntimeError(f"{target}: the probabilities read back aren't those written")

@@ -4,6 +4,7 @@ from typing import Self, get_args
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import sparray, spmatrix
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -54,12 +55,12 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.threads = threads
         self.method = method
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:  # noqa: N803  # scikit-learn's names
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike | sparray | spmatrix) -> Self:  # noqa: N803  # scikit-learn's names
         """Fit the thresholds.
 
         Args:
             X: `[rows, labels]` probabilities, or `[rows, opinions]` scores of one label; not negative.
-            y: `[rows, labels]`, 0 or 1, or `[rows]` of at most two classes.
+            y: `[rows, labels]`, 0 or 1, dense or sparse, or `[rows]` of at most two classes.
 
         Raises:
             ValueError: The labels are of another kind, or several and not as many as columns of `X`; or there, or
@@ -68,7 +69,8 @@ class ThresholdClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_arguments()
         scores: Floats
         labels: npt.NDArray[np.generic]
-        scores, labels = validate_data(self, X, y, dtype=np.float32, multi_output=True)
+        dense = y.toarray() if isinstance(y, sparray | spmatrix) else y
+        scores, labels = validate_data(self, X, dense, dtype=np.float32, multi_output=True)
         check_classification_targets(labels)
         kind = type_of_target(labels, input_name="y", raise_unknown=True)
         if kind not in {"binary", "multilabel-indicator"}:

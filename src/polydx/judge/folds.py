@@ -4,6 +4,7 @@ A fold job is one (repeat, fold): job = repeat * folds + fold. Rows of one dupli
 near copy of a validation row in the training rows gives its labels away.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,14 +185,14 @@ def make_folds(
         seed: Seed of everything drawn.
 
     Raises:
-        UserError: There are fewer groups than folds, or a fold would stay empty.
+        UserError: There are fewer groups than folds, a fold would stay empty, or a hold-out would leave nothing to
+            validate or to learn from.
     """
     _, members = np.unique(groups, return_inverse=True)
     units = int(members.max()) + 1
-    wanted = 2 if scheme == "holdout" else folds
-    if units < wanted:
+    if scheme != "holdout" and units < folds:
         raise UserError(
-            "split.folds", f"{wanted} folds of {units} groups of duplicate records", "set fewer folds or add records"
+            "split.folds", f"{folds} folds of {units} groups of duplicate records", "set fewer folds or add records"
         )
     strata = _strata(targets, members, units)
     seeds = np.random.SeedSequence(seed).generate_state(repeats if scheme == "repeated" else 1)
@@ -203,7 +204,7 @@ def make_folds(
             fold = _holdout(strata, holdout_share, state)
         else:
             fold = _stratified(strata, folds, state)
-        if len(np.setdiff1d(np.arange(1 if scheme == "holdout" else folds), fold)):
+        if scheme != "holdout" and len(np.setdiff1d(np.arange(folds), fold)):
             raise UserError("split.folds", f"a fold of {units} groups of records stays empty", "set fewer folds")
         dealt.append(fold[members])
     table = {
@@ -235,8 +236,16 @@ def _stratified(strata: Mask, folds: int, state: int) -> Integers:
 def _holdout(strata: Mask, share: float, state: int) -> Integers:
     from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
-    fold = np.full(len(strata), NEVER_VALIDATED, dtype=np.int64)
-    splitter = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=share, random_state=state)
-    _, validation = next(splitter.split(strata, strata))
+    units = len(strata)
+    fold = np.full(units, NEVER_VALIDATED, dtype=np.int64)
+    validation = np.arange(units)
+    # The splitter rounds up, and raises an error of its own where that leaves nothing to learn from.
+    if math.ceil(share * units) < units:
+        splitter = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=share, random_state=state)
+        _, validation = next(splitter.split(strata, strata))
+    if len(validation) in (0, units):
+        use = "learn from" if len(validation) else "validate"
+        problem = f"{share} of {units} groups of records leaves nothing to {use}"
+        raise UserError("split.holdout_share", problem, "choose a share nearer to the middle, or add records")
     fold[validation] = 0
     return fold

@@ -38,7 +38,7 @@ def resampled_macro_f1(decided: Mask, targets: Mask, *, samples: int, seed: int)
     """Macro-F1 over all labels on each resample, `[samples]`.
 
     A resample is a row of counts that says how often each record was drawn, so that the label counts of many resamples
-    are one matrix product. In float32 they stay exact below 2^24 rows.
+    are one matrix product. In float32 they stay exact below 2^23 rows: a label's sizes reach twice as many.
 
     Args:
         decided: `[rows, labels]`, bool.

@@ -46,16 +46,19 @@ def scores(target: Path, lines: Sequence[ScoreLine]) -> None:
 def label_f1(target: Path, f1: Doubles, positives: Counts, names: Sequence[str]) -> None:
     """Draw the final choice's F1 of each label out of fold, the best on top.
 
+    Of more than `MOST_LABELS` labels only the best and the worst half as many are drawn, with a line where they part.
+
     Args:
         target: File to write.
         f1: `[labels]`, in [0, 1].
         positives: `[labels]`, scored rows that carry the label.
         names: The labels' names.
     """
-    order = np.argsort(-f1, kind="stable")
-    order = (
-        order if len(order) <= MOST_LABELS else np.concatenate([order[: MOST_LABELS // 2], order[-MOST_LABELS // 2 :]])
-    )
+    order, half, title = np.argsort(-f1, kind="stable"), MOST_LABELS // 2, "Final choice, label by label"
+    cut = len(order) > MOST_LABELS
+    if cut:
+        title += f":\nthe best {half} and the worst {half} of {len(order)}"
+        order = np.concatenate([order[:half], order[-half:]])
     shown = axis_names([names[label] for label in order.tolist()], (order + 1).tolist())
     with picture(target, 7.0, 1.3 + 0.19 * len(order), shown.family) as figure:
         axes = plain(figure.subplots())
@@ -73,13 +76,15 @@ def label_f1(target: Path, f1: Doubles, positives: Counts, names: Sequence[str])
                 color=GREY,
             )
         axes.axvline(f1.mean(), color=RED, linestyle="--", linewidth=1, label=f"macro-F1 {f1.mean():.4f}")
+        if cut:
+            axes.axhline(half - 0.5, color=GREY, linewidth=1)
         axes.set_yticks(rows, shown.shown, fontsize=8)
         axes.set_ylim(len(order) - 0.4, -0.6)
         axes.set_xlim(0, 1.05)
         axes.set_ylabel(NUMBERED if shown.numbered else "")
         axes.set_xlabel("F1 out of fold (grey: records that carry the label)")
         axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0))
-        axes.set_title("Final choice, label by label")
+        axes.set_title(title)
 
 
 def thresholds(target: Path, cuts: Doubles, positives: Counts) -> None:
