@@ -1,6 +1,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -262,3 +264,10 @@ def test_check_reads_the_contest_and_misses_an_absent_truth_file(
     fix = "put it there, or set contest.truth=null"
     assert capsys.readouterr().err == f"error: contest/truth.json: there is no such file; {fix}\n"
     assert main([*arguments, "contest.truth=null"]) == 0
+
+
+def test_help_and_faults_in_arguments_wait_for_no_library() -> None:
+    heavy = "{'torch', 'transformers', 'sklearn', 'scipy', 'lightgbm', 'joblib', 'pandas', 'matplotlib'}"
+    command = f"import sys, polydx.cli; print(sorted({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -166,6 +166,11 @@ class FoldFiles:
         return self.folder / "report.json"
 
 
+def member_entry(member: str, round_number: int) -> str:
+    """Name of a member's round among the ledger's entries."""
+    return f"{member}.round{round_number}"
+
+
 def need(made: Path, command: str, *, since: str = "yet") -> None:
     """See that a file or folder of an earlier stage is there.
 

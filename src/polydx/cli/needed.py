@@ -4,9 +4,8 @@ from collections.abc import Iterable
 
 from polydx.artifacts import read_json
 from polydx.config import Settings, TransformerMember
-from polydx.ensemble.ledger import member_entry
 from polydx.errors import UserError
-from polydx.paths import ALL_ROWS, RunPaths, need
+from polydx.paths import ALL_ROWS, RunPaths, member_entry, need
 from polydx.plan import fold_jobs
 
 

@@ -12,11 +12,6 @@ FINAL, STUDENT = "final", "student"
 """Names of entries; every entry that is neither these nor a fusion is a member's round."""
 
 
-def member_entry(member: str, round_number: int) -> str:
-    """Name of the entry of a member's round."""
-    return f"{member}.round{round_number}"
-
-
 def make_ledger(
     judgements: Mapping[str, Judgement],
     choice: Choice,

@@ -13,9 +13,8 @@ from polydx.contest.readers import ColumnRoles
 from polydx.contest.records import ID, PART, TEST, Records, read_records
 from polydx.contest.writers import SUFFIXES, write_submission
 from polydx.deploy.student_card import StudentCard, write_card
-from polydx.ensemble.ledger import member_entry
 from polydx.judge.folds import read_folds
-from polydx.paths import ALL_ROWS, RunPaths
+from polydx.paths import ALL_ROWS, RunPaths, member_entry
 from polydx.report import score_figures
 from polydx.report.card import NOTES, Json, MaskedLmLoss, Training, add_up, score_lines, with_training
 from polydx.report.versions import versions

@@ -10,14 +10,14 @@ from polydx.artifacts import Floats, read_array
 from polydx.config import Stack
 from polydx.contest.records import RECORD_NUMBER, TEST, TRAIN, Records
 from polydx.ensemble.candidates import Inputs
-from polydx.ensemble.ledger import STUDENT, member_entry
+from polydx.ensemble.ledger import STUDENT
 from polydx.ensemble.neighbourhood import Neighbourhood
 from polydx.ensemble.record_features import no_features, record_features
 from polydx.ensemble.stack_candidates import RecordContext
 from polydx.errors import UserError
 from polydx.judge.folds import Folds, Integers
 from polydx.judge.metrics import Mask
-from polydx.paths import FoldFiles, RunPaths
+from polydx.paths import FoldFiles, RunPaths, member_entry
 
 InputFiles = dict[str, list[FoldFiles]]
 """Each input's fold models, in the order of the jobs, by ledger name."""
