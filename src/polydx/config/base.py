@@ -1,10 +1,11 @@
 """What every part of the settings is made of."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+Value = TypeVar("Value")
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -22,6 +23,14 @@ Focus = Annotated[float, Field(ge=0.0), AfterValidator(_has_a_bounded_gradient)]
 """A focusing power: (1 - p) to it weighs the loss of a label that has probability p."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 """A run's, member's or encoder's name: it becomes a folder's."""
+
+
+def each_once(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Refuse a list that names something twice."""
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"names {value} twice: keep one of them")
+    return values
 
 
 class Section(BaseModel):

@@ -1,10 +1,10 @@
 """Settings of the run, its encoders, pseudo-labels, stacking and machine, and all of them together."""
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from polydx.config.base import Count, Name, Positive, Rate, Section, Share
+from polydx.config.base import Count, Name, Positive, Rate, Section, Share, each_once
 from polydx.config.data import Clean, Contest, Inspect, Split
 from polydx.config.members import Member
 from polydx.config.student import Compress, Distil
@@ -18,8 +18,6 @@ from polydx.names import (
     ThresholdMethod,
     TokenizerName,
 )
-
-_Value = TypeVar("_Value")
 
 
 class Run(Section):
@@ -119,17 +117,10 @@ class Pseudo(Section):
     """Passes over the labelled rows in these rounds."""
 
 
-def _each_once(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
-    for value in values:
-        if values.count(value) > 1:
-            raise ValueError(f"names {value} twice: keep one of them")
-    return values
-
-
 class Stack(Section):
     """Fusion, thresholds and honest scores."""
 
-    candidates: Annotated[tuple[FusionName, ...], Field(min_length=1), AfterValidator(_each_once)]
+    candidates: Annotated[tuple[FusionName, ...], Field(min_length=1), AfterValidator(each_once)]
     """Fusions that compete, chosen by nested cross-validation; `mean` is what the others are compared with."""
     fuse_student: bool
     """Whether the student is fused with the members; it competes by itself either way."""
@@ -139,7 +130,7 @@ class Stack(Section):
     """Whether the stacker sees age, sex, lengths, other numbers and categories."""
     record_number: bool
     """Whether the stacker sees label rates around a record's number, in its run too: a leak, off for new patients."""
-    neighbour_widths: Annotated[tuple[Positive, ...], AfterValidator(_each_once)]
+    neighbour_widths: Annotated[tuple[Positive, ...], AfterValidator(each_once)]
     """Neighbours on either side, and bandwidths of kernels over the record number."""
     trees: Positive
     """Trees of each LightGBM model; with early stopping, the most."""

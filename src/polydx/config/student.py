@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from polydx.config.base import Count, NotNegative, Positive, Rate, Schedule, Section, Share
+from polydx.config.base import Count, NotNegative, Positive, Rate, Schedule, Section, Share, each_once
 from polydx.names import ExitTraining, FormName, TemperatureSchedule
 
 
@@ -97,17 +97,10 @@ class Distil(Schedule):
     """What it learns from a teacher's hidden states."""
 
 
-def _each_once(forms: tuple[FormName, ...]) -> tuple[FormName, ...]:
-    for form in forms:
-        if forms.count(form) > 1:
-            raise ValueError(f"names {form} twice: keep one of them")
-    return forms
-
-
 class Compress(Section):
     """Smaller forms of the student, made by `polydx compress` after a run; each ships only if its score holds."""
 
-    forms: Annotated[tuple[FormName, ...], Field(min_length=1), AfterValidator(_each_once)]
+    forms: Annotated[tuple[FormName, ...], Field(min_length=1), AfterValidator(each_once)]
     """Half-precision weights; only tokens that occur; fewer neurons; a factorised embedding table; fewer heads; ONNX in
     fp32, and in int8 with activation ranges of each batch or fixed ones."""
     max_drop: Share
