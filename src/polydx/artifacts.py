@@ -116,6 +116,12 @@ def read_array(source: Path) -> Array:
     return array
 
 
+def are_probabilities(array: Floats) -> bool:
+    """Whether all values are within [0, 1]; NaN is not."""
+    # The least and the largest, NaN if there is one: comparing every value would make arrays of the table's size.
+    return bool(array.min(initial=0.0) >= 0.0 and array.max(initial=1.0) <= 1.0)
+
+
 def fingerprint_arrays(*arrays: Array) -> str:
     """Hash of the arrays' shapes, types and bytes."""
     digest = hashlib.sha256()

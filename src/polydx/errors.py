@@ -1,5 +1,8 @@
 """The one error a user sees: what was wrong, where, and how to mend it."""
 
+SHIP_AGAIN = "ship the student again (polydx submit)"
+"""The fix for a student's folder that is damaged."""
+
 
 class UserError(Exception):
     """A fault in the user's data, settings or call; the command line prints it as one line and exits with status 2.

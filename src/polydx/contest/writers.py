@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from polydx.artifacts import Floats, replacing
+from polydx.artifacts import Floats, are_probabilities, replacing
 from polydx.contest.files import shown
 from polydx.contest.label_sets import CSV_LABELS_HEADER, parse_label_sets
 from polydx.errors import UserError
@@ -76,8 +76,7 @@ def _check_arrays(
         )
     if len(set(ids)) != len(ids) or len(set(label_names)) != len(label_names):
         raise ValueError("an id or a label stands twice")
-    # The least and the largest, for a comparison of every value would be an array of the table's size; NaN is both.
-    if not (probabilities.min(initial=0.0) >= 0.0 and probabilities.max(initial=1.0) <= 1.0):
+    if not are_probabilities(probabilities):
         raise ValueError("a probability is NaN or outside [0, 1]")
 
 

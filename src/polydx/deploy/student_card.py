@@ -7,11 +7,10 @@ from typing import Any
 
 from polydx.artifacts import read_json, write_json
 from polydx.contest.readers import ColumnRoles
-from polydx.errors import UserError
+from polydx.errors import SHIP_AGAIN, UserError
 from polydx.names import Language
 
 STUDENT_FILE = "polydx.json"
-SHIP_AGAIN = "ship the student again (polydx submit)"
 
 
 @dataclass(frozen=True)

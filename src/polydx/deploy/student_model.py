@@ -21,9 +21,9 @@ from transformers import (
 from polydx.artifacts import Floats
 from polydx.contest.readers import RawRecord
 from polydx.deploy.onnx_runtime import Scorer, load_onnx
-from polydx.deploy.student_card import SHIP_AGAIN, STUDENT_FILE, StudentCard, read_card
+from polydx.deploy.student_card import STUDENT_FILE, StudentCard, read_card
 from polydx.ensemble.thresholds import decide
-from polydx.errors import UserError
+from polydx.errors import SHIP_AGAIN, UserError
 from polydx.model.amx import avoid_broken_amx
 from polydx.model.checkpoints import Report, quietly, refuse_misfits
 from polydx.model.encoders import load_tokenizer

@@ -236,9 +236,7 @@ def _stratified(strata: Mask, folds: int, state: int) -> Integers:
 def _holdout(strata: Mask, share: float, state: int) -> Integers:
     from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
 
-    units = len(strata)
-    fold = np.full(units, NEVER_VALIDATED, dtype=np.int64)
-    validation = np.arange(units)
+    units, validation = len(strata), np.arange(len(strata))
     # The splitter rounds up, and raises an error of its own where that leaves nothing to learn from.
     if math.ceil(share * units) < units:
         splitter = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=share, random_state=state)
@@ -247,5 +245,6 @@ def _holdout(strata: Mask, share: float, state: int) -> Integers:
         use = "learn from" if len(validation) else "validate"
         problem = f"{share} of {units} groups of records leaves nothing to {use}"
         raise UserError("split.holdout_share", problem, "choose a share nearer to the middle, or add records")
+    fold = np.full(units, NEVER_VALIDATED, dtype=np.int64)
     fold[validation] = 0
     return fold

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from polydx.artifacts import read_json, write_json
-from polydx.errors import UserError
+from polydx.errors import SHIP_AGAIN, UserError
 from polydx.model.exit_rules import KINDS, NEVER, ExitRule, cuts_at_rates, leave, set_speed, share_saved
 from polydx.model.exits import EXITS_FILE
 from polydx.names import ExitRuleName
@@ -89,7 +89,7 @@ def read_speed(folder: Path, kind: ExitRuleName, speed: float) -> Speed:
         known = {float(share): _speed(kind, found, cuts) for share, found in table["rules"][kind].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         problem = f"holds no readable speeds ({type(error).__name__})"
-        raise UserError(str(source), problem, "ship the student again (polydx submit)") from error
+        raise UserError(str(source), problem, SHIP_AGAIN) from error
     if speed == 0:
         return Speed(NEVER, cuts, 0.0)
     if speed not in known:

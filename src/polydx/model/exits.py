@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from polydx.artifacts import as_umask_allows
-from polydx.errors import UserError
+from polydx.errors import SHIP_AGAIN, UserError
 from polydx.model.heads import PooledHead
 
 EXITS_FILE = "exits.safetensors"
@@ -66,5 +66,5 @@ def load_exits(folder: Path) -> Exits:
         exits.load_state_dict(weights)
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         problem = f"holds no readable exits ({type(error).__name__})"
-        raise UserError(str(folder / EXITS_FILE), problem, "ship the student again (polydx submit)") from error
+        raise UserError(str(folder / EXITS_FILE), problem, SHIP_AGAIN) from error
     return exits.eval()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from polydx.artifacts import Floats, read_array
+from polydx.artifacts import Floats, are_probabilities, read_array
 from polydx.config import Stack
 from polydx.contest.records import RECORD_NUMBER, TEST, TRAIN, Records
 from polydx.ensemble.candidates import Inputs
@@ -90,8 +90,7 @@ def _answers(files: InputFiles, folds: Folds) -> tuple[Floats, Floats]:
 
 def _probabilities(file: Path) -> Floats:
     answers: Floats = read_array(file)
-    # Not by what lies outside: a comparison with NaN is false.
-    if not ((answers >= 0) & (answers <= 1)).all():
+    if not are_probabilities(answers):
         raise UserError(str(file), "holds something that is no probability", "remove it and train that model again")
     return answers
 
