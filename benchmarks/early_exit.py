@@ -10,6 +10,7 @@ first fold's rows. Writes OUTPUT.json and OUTPUT.png; the last line printed is t
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from polydx.contest.records import PART, TEXT, TRAIN, read_records
 from polydx.distil.exit_answers import exit_probabilities, work_of
 from polydx.distil.student import Student
 from polydx.ensemble.thresholds import DecisionRule
+from polydx.errors import UserError
 from polydx.judge.folds import Folds, Integers, read_folds
 from polydx.judge.metrics import macro_f1
 from polydx.judge.nested import cross_fitted_decisions
@@ -37,12 +39,13 @@ from polydx.model.exit_speeds import SPEEDS, read_speed
 from polydx.model.exits import Exits, load_exits
 from polydx.model.tokens import TokenTable, encode
 from polydx.names import ExitRuleName
-from polydx.paths import RunPaths
+from polydx.paths import RunPaths, need
 from polydx.report.canvas import BLUE, GREY, ORANGE, RED, picture, plain
 from polydx.resolve import load_settings
 from polydx.train.batching import batches_by_tokens
 from polydx.train.classification import PREDICTION_TOKENS
 from polydx.train.device import prepare
+from user_faults import with_exit_status
 
 CPU = torch.device("cpu")
 COLOURS: dict[ExitRuleName, str] = {"entropy": BLUE, "patience": ORANGE, "similarity": RED}
@@ -140,6 +143,7 @@ def measure(paths: RunPaths, folds: Folds, students: list[FoldStudent], rule: De
     return {"run": paths.name, "layers": len(students[0].shares), "full_macro_f1": round(full, 4), "curves": curves}
 
 
+@with_exit_status
 def main() -> None:
     """Answer, score, time, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -150,6 +154,9 @@ def main() -> None:
     prepare(options.threads, seed=0)
     paths = RunPaths(options.run)
     settings = load_settings(paths.settings)
+    if not settings.distil.enabled or settings.distil.exits == "none":
+        raise UserError(str(paths.settings), "has no student with early exits", "run it with distil.exits=joint")
+    need(paths.ledger, "stack")
     stack = settings.stack
     records, folds = read_records(paths.records, paths.labels), read_folds(paths.folds)
     train = np.flatnonzero(records.table[PART].to_numpy() == TRAIN)
@@ -166,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -25,11 +25,11 @@ import numpy as np
 
 from polydx.artifacts import read_json
 from polydx.config import Run, Settings
-from polydx.errors import UserError
 from polydx.judge.entries import GAP
 from polydx.paths import RunPaths
 from polydx.report.card import Json, card_entries
 from polydx.resolve import load_settings
+from user_faults import with_exit_status
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ def summarise(name: str, scores: Sequence[SeedScore], peer: float | None) -> Jso
     return summary if peer is None else summary | {"peer": peer, "minus_peer": round(mean - peer, 4)}
 
 
-def main() -> int:
+@with_exit_status
+def main() -> None:
     """Run or read each seed, print; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
@@ -142,18 +143,13 @@ def main() -> int:
     )
     parser.add_argument("--peer-score", type=float, help="the peer's macro-F1 out of fold")
     options = parser.parse_intermixed_args()
-    try:
-        own = load_settings(options.config, options.overrides).run
-        scores = []
-        for number in range(options.seeds):
-            paths = finish(options.config, [*options.overrides, *seed_overrides(own, number)])
-            scores.append(read_score(read_json(paths.scores)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    own = load_settings(options.config, options.overrides).run
+    scores = []
+    for number in range(options.seeds):
+        paths = finish(options.config, [*options.overrides, *seed_overrides(own, number)])
+        scores.append(read_score(read_json(paths.scores)))
     print("\n".join(table(scores, options.peer_score)))
     print(json.dumps(summarise(own.name, scores, options.peer_score)))
-    return 0
 
 
 if __name__ == "__main__":

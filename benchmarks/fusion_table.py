@@ -18,6 +18,7 @@ from polydx.ensemble.fusions import MEAN
 from polydx.errors import UserError
 from polydx.paths import RunPaths
 from polydx.report.card import Json, ScoreLine, score_lines
+from user_faults import with_exit_status
 
 HEADINGS = ("entry", "nested", "un-nested", "test", "− mean", "− best single")
 
@@ -63,18 +64,13 @@ def read_card(source: Path) -> Json:
     return card
 
 
-def main() -> int:
+@with_exit_status
+def main() -> None:
     """Read, print; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="name of a finished run under submissions/")
-    run = parser.parse_args().run
-    try:
-        card = read_card(RunPaths(run).scores)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    card = read_card(RunPaths(parser.parse_args().run).scores)
     print("\n".join(fusion_table(score_lines(card), card["best_single"])))
-    return 0
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ from polydx.errors import UserError
 from polydx.judge.metrics import Mask, Scores, macro_f1, micro_f1
 from polydx.judge.nested import cross_fitted_decisions
 from polydx.progress import Reporter
+from user_faults import with_exit_status
 
 Integers = npt.NDArray[np.int64]
 PREDICTORS = ("runs", "lightgbm", "both")
@@ -55,13 +56,16 @@ def read_contest(folder: Path) -> tuple[Numbers, Mask]:
     """Record numbers, increasing, and official labels `[records, labels]`.
 
     Raises:
-        UserError: One of the two files can't be read.
+        UserError: One of the two files can't be read, or the table lacks a column.
     """
     names, sets = folder / "labels.txt", folder / "label_sets.csv"
     with opening(names, "DATA_FOLDER"):
         official = names.read_text(encoding="utf-8").split()
     with opening(sets, "DATA_FOLDER"), sets.open(encoding="utf-8") as file:
-        rows = [(int(row["emr_id"][2:]), set(row["diagnosis"].split("|"))) for row in csv.DictReader(file)]
+        table = csv.DictReader(file)
+        if missing := sorted({"emr_id", "diagnosis"} - {*(table.fieldnames or [])}):
+            raise UserError(str(sets), f"has no column {missing[0]!r}", "give its columns emr_id and diagnosis")
+        rows = [(int(row["emr_id"][2:]), set(row["diagnosis"].split("|"))) for row in table]
     rows.sort(key=lambda row: row[0])
     targets = np.array([[name in labels for name in official] for _, labels in rows])
     return np.array([number for number, _ in rows], dtype=np.float64), targets
@@ -152,7 +156,8 @@ def one_dealing(
     return probabilities, decided, threshold_folds
 
 
-def main() -> int:
+@with_exit_status
+def main() -> None:
     """Score the predictors over several fold seeds; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -160,11 +165,7 @@ def main() -> int:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    try:
-        numbers, targets = read_contest(options.folder)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    numbers, targets = read_contest(options.folder)
     recipe = StackerRecipe(60, 0.03, 7, 40, 50, options.threads, 0)
     scores: dict[str, list[float]] = {}
     micro: dict[str, list[float]] = {}
@@ -202,7 +203,6 @@ def main() -> int:
             }
         )
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -27,13 +27,15 @@ from polydx.compress import FORMS
 from polydx.config import Settings, TransformerMember
 from polydx.contest.records import TEST, read_records
 from polydx.deploy.student_model import load_student
+from polydx.errors import UserError
 from polydx.model.tokens import encode
-from polydx.paths import RunPaths
+from polydx.paths import RunPaths, need
 from polydx.plan import fold_jobs
 from polydx.report.card import Json
 from polydx.resolve import load_settings
 from polydx.train.device import prepare
 from student_timing import Clock, Cost, Sample, StudentForm, Teacher, cost_of, measure
+from user_faults import with_exit_status
 
 OWN = "fp32"
 """The student as it is."""
@@ -91,7 +93,7 @@ def best_neural(ledger: Json, settings: Settings) -> str:
         entry for entry in ledger["members"] if isinstance(settings.members[member_of(entry)[0]], TransformerMember)
     ]
     if not neural:
-        sys.exit("the run has no neural member to compare the student with")
+        raise UserError("members", "has no neural one to compare the student with", "name a run that has one")
     return max(neural, key=lambda entry: ledger["members"][entry]["oof_macro_f1"])
 
 
@@ -138,6 +140,7 @@ def show(sides: dict[str, tuple[float, Cost]], rows: int) -> None:
         print(f"{name:36s}{macro_f1:9.4f}{cost.tokens:10.3f}{cost.passes:10.3f}{rate:11.1f}{without:>16}")
 
 
+@with_exit_status
 def main() -> None:
     """Load, time, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -150,9 +153,11 @@ def main() -> None:
     os.environ.setdefault("RAYON_NUM_THREADS", str(options.threads))
     prepare(options.threads, seed=0)
     paths = RunPaths(options.run)
-    settings, ledger = load_settings(paths.settings), read_json(paths.ledger)
-    if ledger["student"] is None:
-        sys.exit(f"{paths.settings}: distil.enabled is false, and without a student nothing can be compared")
+    settings = load_settings(paths.settings)
+    if not settings.distil.enabled:
+        raise UserError(str(paths.settings), "has no student", "run it with distil.enabled=true")
+    need(paths.ledger, "stack")
+    ledger = read_json(paths.ledger)
     records = read_records(paths.records, paths.labels)
     test = records.part(TEST)
     drawn = np.sort(np.random.default_rng(0).permutation(len(test))[: options.rows])
@@ -170,4 +175,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -39,6 +39,7 @@ from polydx.provenance import code_hash
 from polydx.resolve import load_settings
 from polydx.stages import s7_distil
 from teaching_methods import BASELINE, Method, methods, pick
+from user_faults import with_exit_status
 
 SHARED = ("s1_clean", "s3_split", "s4_pretrain", "s5_finetune")
 """Folders of the run that a student is taught from."""
@@ -207,7 +208,8 @@ def run(ledger: Ledger, workers: int, minutes: float) -> None:
     print(json.dumps(summary, ensure_ascii=False))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@with_exit_status
+def main(argv: Sequence[str] | None = None) -> None:
     """Run from the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="name of a finished run under runs/")
@@ -219,12 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="jobs side by side, one thread each")
     parser.add_argument("--minutes", type=float, default=math.inf, help="after these, no job starts")
     options = parser.parse_args(argv)
-    try:
-        run(open_ledger(options), options.jobs, options.minutes)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    run(open_ledger(options), options.jobs, options.minutes)
 
 
 if __name__ == "__main__":

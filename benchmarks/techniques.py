@@ -36,6 +36,7 @@ from polydx.errors import UserError
 from polydx.progress import Reporter
 from technique_ledger.plan import BASELINE, TECHNIQUES, Job, Ledger, all_rows, labelled_rows, open_ledger
 from technique_ledger.work import encode_and_run_frozen_layers, prepare, train
+from user_faults import with_exit_status
 
 
 def entries_of(ledger: Ledger) -> dict[str, Entry]:
@@ -118,22 +119,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@with_exit_status
+def main(argv: Sequence[str] | None = None) -> None:
     """Run from the command line; returns the exit status."""
     options = parse(argv)
-    try:
-        techniques = options.techniques.split(",")
-        if unknown := sorted({*techniques} - {*TECHNIQUES}):
-            raise UserError("--techniques", f"there is no {unknown[0]!r}", f"choose from {', '.join(TECHNIQUES)}")
-        ledgers = [
-            open_ledger(name, folder, options.out, techniques, options.seeds, options.folds)
-            for name, folder in options.data
-        ]
-        run(ledgers, options.out, options.jobs, options.minutes)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    techniques = options.techniques.split(",")
+    if unknown := sorted({*techniques} - {*TECHNIQUES}):
+        raise UserError("--techniques", f"there is no {unknown[0]!r}", f"choose from {', '.join(TECHNIQUES)}")
+    ledgers = [
+        open_ledger(name, folder, options.out, techniques, options.seeds, options.folds)
+        for name, folder in options.data
+    ]
+    run(ledgers, options.out, options.jobs, options.minutes)
 
 
 if __name__ == "__main__":

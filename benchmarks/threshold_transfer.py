@@ -30,6 +30,7 @@ from polydx.paths import ALL_ROWS, FoldFiles, RunPaths, need
 from polydx.resolve import load_settings
 from polydx.score import true_targets
 from polydx.stages.stack_inputs import input_files
+from user_faults import with_exit_status
 
 Thresholds = npt.NDArray[np.float64]
 Scores = dict[str, float]
@@ -76,26 +77,23 @@ def measure(
     return results
 
 
-def main() -> int:
+@with_exit_status
+def main() -> None:
     """Measure a run and print; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the run's folder, such as runs/default")
     run = parser.parse_args().run
     paths = RunPaths(run.name, run.parent)
-    try:
-        settings = load_settings(paths.settings)
-        truth = settings.contest.truth
-        if truth is None:
-            raise UserError(str(paths.settings), "has no contest.truth", "name a run whose test labels are known")
-        need(paths.records, "clean")
-        need(paths.folds, "split")
-        need(paths.ledger, "stack")
-        if settings.distil.enabled:
-            need(paths.student(ALL_ROWS).test, f"distil --fold {ALL_ROWS}")
-        answers = true_targets(paths, settings.contest, settings.contest.folder / truth)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    settings = load_settings(paths.settings)
+    truth = settings.contest.truth
+    if truth is None:
+        raise UserError(str(paths.settings), "has no contest.truth", "name a run whose test labels are known")
+    need(paths.records, "clean")
+    need(paths.folds, "split")
+    need(paths.ledger, "stack")
+    if settings.distil.enabled:
+        need(paths.student(ALL_ROWS).test, f"distil --fold {ALL_ROWS}")
+    answers = true_targets(paths, settings.contest, settings.contest.folder / truth)
     members, jobs = tuple(settings.members), read_folds(paths.folds).jobs
     sources = input_files(paths, members, settings.pseudo.rounds, settings.distil.enabled, jobs)
     stack = settings.stack
@@ -106,7 +104,6 @@ def main() -> int:
     print(
         json.dumps({name: {how: round(score, 4) for how, score in scores.items()} for name, scores in results.items()})
     )
-    return 0
 
 
 if __name__ == "__main__":

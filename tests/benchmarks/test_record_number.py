@@ -22,3 +22,12 @@ def test_a_missing_file_is_named(benchmark_module, monkeypatch, capsys, tmp_path
     assert benchmark_module("record_number").main() == 2
     expected = f"error: {tmp_path / missing}: there is no such file; put it there or correct DATA_FOLDER\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_table_without_its_columns_is_named(benchmark_module, monkeypatch, capsys, tmp_path):
+    (tmp_path / "labels.txt").write_text("a\n", encoding="utf-8")
+    table = tmp_path / "label_sets.csv"
+    table.write_text("id,diagnosis\n9,a\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["record_number.py", str(tmp_path)])
+    assert benchmark_module("record_number").main() == 2
+    assert capsys.readouterr().err == f"error: {table}: has no column 'emr_id'; give its columns emr_id and diagnosis\n"
