@@ -1,16 +1,16 @@
-"""Every fusion of a finished run as a Markdown table: what it is worth when nothing fitted saw the scored rows.
+"""Every input and fusion of a finished run in Markdown: what it is worth when nothing fitted saw the scored rows.
 
     python benchmarks/fusion_table.py ohsumed
 
 Read from `submissions/RUN/scores.json`; nothing is computed anew. `nested` is macro-F1 out of fold, with weights,
 trees, thresholds and choice from other folds; `un-nested` is the same fitted on the very rows that are scored, which is
-no score. Differences are paired: both sides are scored on the same resampled records. Intervals are 95%. The first line
-is the best single input, with which every other one is compared, as with the plain mean.
+no score. Differences are paired: both sides are scored on the same resampled records. Intervals are 95%. Every line is
+compared with the plain mean and the best single input, whose own cells stay empty.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from polydx.artifacts import read_json
@@ -24,30 +24,39 @@ HEADINGS = ("entry", "nested", "un-nested", "test", "− mean", "− best single
 
 
 def fusion_table(lines: Sequence[ScoreLine], best_single: str) -> list[str]:
-    """The lines of the table: the best single input, the fusions, and the final choice in bold."""
+    """The lines of the table: the inputs, the fusions, and the final choice in bold."""
     rows = [HEADINGS, tuple("---" for _ in HEADINGS)]
     for line in lines:
-        if line.entry == best_single or line.kind in {"fusion", "final"}:
-            rows.append(
-                (
-                    f"**{line.entry}**" if line.kind == "final" else line.entry,
-                    _scored(line.oof, line.oof_interval),
-                    f"{line.optimistic:.3f}",
-                    _scored(line.test, line.test_interval),
-                    "" if line.entry == MEAN else _scored(line.minus_mean, line.minus_mean_interval, sign="+"),
-                    ""
-                    if line.entry == best_single
-                    else _scored(line.minus_best_single, line.minus_best_single_interval, sign="+"),
-                )
+        minus_mean = _cell(line.minus_mean, line.minus_mean_interval, signed)
+        minus_best = _cell(line.minus_best_single, line.minus_best_single_interval, signed)
+        rows.append(
+            (
+                f"**{line.entry}**" if line.kind == "final" else line.entry,
+                _cell(line.oof, line.oof_interval, plain),
+                plain(line.optimistic),
+                _cell(line.test, line.test_interval, plain),
+                "" if line.entry == MEAN else minus_mean,
+                "" if line.entry == best_single else minus_best,
             )
-    return [f"| {' | '.join(row)} |" for row in rows]
+        )
+    return ["|".join(("", *(f" {cell} " if cell else " " for cell in row), "")) for row in rows]
 
 
-def _scored(value: float | None, interval: tuple[float, float] | None, *, sign: str = "") -> str:
+def plain(value: float) -> str:
+    """Three decimals."""
+    return f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    """Three decimals with their sign, that of zero left off."""
+    return f"{round(value, 3) or 0:+.3f}".replace("-", "−").replace("+0.000", "0.000")
+
+
+def _cell(value: float | None, interval: tuple[float, float] | None, show: Callable[[float], str]) -> str:
     if value is None or interval is None:
         return "–"
-    low, high = (f"{bound:{sign}.3f}" for bound in interval)
-    return f"{value:{sign}.3f} ({low} to {high})"
+    low, high = interval
+    return f"{show(value)} ({show(low)} to {show(high)})"
 
 
 def read_card(source: Path) -> Json:

@@ -32,13 +32,14 @@ CARD = {
 }
 
 
-def test_the_best_single_the_fusions_and_the_choice(benchmark_module):
+def test_the_inputs_the_fusions_and_the_choice(benchmark_module):
     lines = benchmark_module("fusion_table").fusion_table(score_lines(CARD), "linear.round0")
     assert lines == [
         "| entry | nested | un-nested | test | − mean | − best single |",
         "| --- | --- | --- | --- | --- | --- |",
-        "| linear.round0 | 0.550 (0.530 to 0.570) | 0.555 | – | -0.010 (-0.020 to +0.000) |  |",
-        "| mean | 0.560 (0.540 to 0.580) | 0.565 | – |  | +0.010 (+0.000 to +0.020) |",
+        "| linear.round0 | 0.550 (0.530 to 0.570) | 0.555 | – | −0.010 (−0.020 to 0.000) | |",
+        "| bert.round0 | 0.400 (0.380 to 0.420) | 0.405 | – | −0.160 (−0.170 to −0.150) | −0.150 (−0.160 to −0.140) |",
+        "| mean | 0.560 (0.540 to 0.580) | 0.565 | – | | +0.010 (0.000 to +0.020) |",
         "| lightgbm | 0.600 (0.580 to 0.620) | 0.605 | – | +0.040 (+0.030 to +0.050) | +0.050 (+0.040 to +0.060) |",
         "| **final** | 0.600 (0.580 to 0.620) | 0.605 | 0.620 (0.590 to 0.650) |"
         " +0.040 (+0.030 to +0.050) | +0.050 (+0.040 to +0.060) |",
