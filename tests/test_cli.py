@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,15 @@ def test_a_fault_is_one_line_and_status_2(name: str, capsys: pytest.CaptureFixtu
     assert [path.name for path in Path().iterdir()] == ["truth.json"]
 
 
+@pytest.fixture
+def ctrl_c_is_heard() -> Iterator[None]:
+    """A shell's background job ignores it, and so do the tests where they run in one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_ctrl_c_is_one_line_and_status_130(capsys: pytest.CaptureFixture[str]) -> None:
     truth, pipe = write("truth.json", TRUTH), Path("submission.json")
     os.mkfifo(pipe)
