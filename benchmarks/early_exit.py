@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from polydx.artifacts import Floats, write_json
+from polydx.cli.needed import need_stacked
 from polydx.contest.records import PART, TEXT, TRAIN, read_records
 from polydx.distil.exit_answers import exit_probabilities, work_of
 from polydx.distil.student import Student
@@ -39,7 +40,7 @@ from polydx.model.exit_speeds import SPEEDS, read_speed
 from polydx.model.exits import Exits, load_exits
 from polydx.model.tokens import TokenTable, encode
 from polydx.names import ExitRuleName
-from polydx.paths import RunPaths, need
+from polydx.paths import RunPaths
 from polydx.report.canvas import BLUE, GREY, ORANGE, RED, picture, plain
 from polydx.resolve import load_settings
 from polydx.train.batching import batches_by_tokens
@@ -156,7 +157,7 @@ def main() -> None:
     settings = load_settings(paths.settings)
     if not settings.distil.enabled or settings.distil.exits == "none":
         raise UserError(str(paths.settings), "has no student with early exits", "run it with distil.exits=joint")
-    need(paths.ledger, "stack")
+    need_stacked(paths, settings)
     stack = settings.stack
     records, folds = read_records(paths.records, paths.labels), read_folds(paths.folds)
     train = np.flatnonzero(records.table[PART].to_numpy() == TRAIN)

@@ -23,13 +23,14 @@ from functools import partial
 import numpy as np
 
 from polydx.artifacts import read_json
+from polydx.cli.needed import need_stacked
 from polydx.compress import FORMS
 from polydx.config import Settings, TransformerMember
 from polydx.contest.records import TEST, read_records
 from polydx.deploy.student_model import load_student
 from polydx.errors import UserError
 from polydx.model.tokens import encode
-from polydx.paths import RunPaths, need
+from polydx.paths import RunPaths
 from polydx.plan import fold_jobs
 from polydx.report.card import Json
 from polydx.resolve import load_settings
@@ -156,7 +157,7 @@ def main() -> None:
     settings = load_settings(paths.settings)
     if not settings.distil.enabled:
         raise UserError(str(paths.settings), "has no student", "run it with distil.enabled=true")
-    need(paths.ledger, "stack")
+    need_stacked(paths, settings)
     ledger = read_json(paths.ledger)
     records = read_records(paths.records, paths.labels)
     test = records.part(TEST)

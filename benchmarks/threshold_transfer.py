@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polydx.artifacts import Floats, read_array
+from polydx.cli.needed import need_records, need_stacked
 from polydx.contest.records import read_records
 from polydx.ensemble.fold_predictions import combine_folds
 from polydx.ensemble.quantiles import match_distribution, match_thresholds
@@ -26,7 +27,7 @@ from polydx.ensemble.thresholds import DecisionRule
 from polydx.errors import UserError
 from polydx.judge.folds import read_folds
 from polydx.judge.metrics import Mask, macro_f1
-from polydx.paths import ALL_ROWS, FoldFiles, RunPaths, need
+from polydx.paths import ALL_ROWS, FoldFiles, RunPaths
 from polydx.resolve import load_settings
 from polydx.score import true_targets
 from polydx.stages.stack_inputs import input_files
@@ -88,11 +89,8 @@ def main() -> None:
     truth = settings.contest.truth
     if truth is None:
         raise UserError(str(paths.settings), "has no contest.truth", "name a run whose test labels are known")
-    need(paths.records, "clean")
-    need(paths.folds, "split")
-    need(paths.ledger, "stack")
-    if settings.distil.enabled:
-        need(paths.student(ALL_ROWS).test, f"distil --fold {ALL_ROWS}")
+    need_records(paths, folds=True)
+    need_stacked(paths, settings)
     answers = true_targets(paths, settings.contest, settings.contest.folder / truth)
     members, jobs = tuple(settings.members), read_folds(paths.folds).jobs
     sources = input_files(paths, members, settings.pseudo.rounds, settings.distil.enabled, jobs)
